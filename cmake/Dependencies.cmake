@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+# All discovery of outside libraries. README names each with its purpose.
+
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(tomlplusplus REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(ZLIB REQUIRED)
+find_package(Boost 1.74 REQUIRED)
+find_package(HDF5 REQUIRED COMPONENTS C)
+pkg_check_modules(turbojpeg REQUIRED IMPORTED_TARGET libturbojpeg)
+pkg_check_modules(spng REQUIRED IMPORTED_TARGET spng)
+
+add_library(eosin_hdf5 INTERFACE)
+target_include_directories(eosin_hdf5 SYSTEM INTERFACE ${HDF5_INCLUDE_DIRS})
+target_link_libraries(eosin_hdf5 INTERFACE ${HDF5_LIBRARIES})
+
+if(EOSIN_WITH_SLIDES)
+  find_package(OpenCV REQUIRED COMPONENTS core imgproc)
+  find_package(TIFF REQUIRED)
+  pkg_check_modules(openslide REQUIRED IMPORTED_TARGET openslide)
+endif()
+
+if(EOSIN_WITH_TORCH)
+  include(Torch)
+endif()
+
+if(EOSIN_WITH_TESTS)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+endif()
