@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// The program `eosin-torch`: the subcommands that need tensors. Run by `eosin`, not by hand.
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <c10/util/Exception.h>
+#include <cstdio>
+#include <string>
+#include <string_view>
+
+#include "core/base/error.h"
+#include "tools/commands.h"
+#include "tools/main.h"
+
+namespace eosin::tools {
+
+int RunTorchDoctor(int, char**) {
+  std::printf("LibTorch          %s, %d threads\n", TORCH_VERSION, at::get_num_threads());
+#ifdef EOSIN_WITH_CUDA
+  std::printf("CUDA              built in, %zu device(s)\n", at::globalContext().getNumGPUs());
+#else
+  std::printf("CUDA              not in this build (tools/setup --cuda, preset cuda)\n");
+#endif
+  return 0;
+}
+
+namespace {
+
+int Main(int argc, char** argv) {
+  const std::string_view name = argc > 1 ? argv[1] : "";
+  try {
+    if (name == "pretrain") return RunPretrainCommand(argc - 1, argv + 1);
+    if (name == "segment") return RunSegmentCommand(argc - 1, argv + 1);
+    if (name == "study") return RunStudyCommand(argc - 1, argv + 1);
+    if (name == "doctor") return RunTorchDoctor(argc - 1, argv + 1);
+  } catch (const c10::OutOfMemoryError& error) {
+    throw core::MachineError(error.what_without_backtrace(), "use a smaller batch or size");
+  } catch (const c10::Error& error) {
+    const std::string message = error.what_without_backtrace();
+    throw core::DataError("LibTorch: " + message.substr(0, message.find('\n')),
+                          "if the input looks right, please report this with the command line");
+  }
+  throw core::ConfigError("eosin-torch is run by eosin, not by hand", "see eosin --help");
+}
+
+}  // namespace
+}  // namespace eosin::tools
+
+int main(int argc, char** argv) {
+  return eosin::tools::GuardedMain([&] { return eosin::tools::Main(argc, argv); });
+}
