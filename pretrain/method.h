@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// A self-supervised method: networks around one encoder, a loss over two views of each image, and
+// what happens after the optimiser's step. The trainer knows methods only through this.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "engine/models/resnet.h"
+#include "engine/training/optimizer.h"
+#include "pretrain/options.h"
+
+#include <ATen/core/Tensor.h>
+
+namespace eosin::pretrain {
+
+struct StepOutput {
+  at::Tensor loss;       // 0-d fp32, to call backward on
+  at::Tensor embedding;  // (2N, D) of the projector, view-major, detached: for monitors
+};
+
+class Method {
+ public:
+  explicit Method(engine::ResNet encoder) : encoder_(std::move(encoder)) {}
+  virtual ~Method() = default;
+  Method(const Method&) = delete;
+  Method& operator=(const Method&) = delete;
+
+  // views (2N, 3, S, S), view-major, normalised. Call under the autocast guard of the run;
+  // backward outside of it.
+  virtual StepOutput Forward(const at::Tensor& views) = 0;
+  // After each optimiser step; progress = steps done / all steps, in (0, 1].
+  virtual void AfterStep(double progress) = 0;
+  // The value that a blind guess gives, for reports: ln(2N - 1) for SimCLR.
+  virtual double ChanceLoss(int64_t batch) const = 0;
+
+  engine::ResNet encoder() const { return encoder_; }
+  // Networks by name, "encoder" among them: what a checkpoint holds.
+  const std::map<std::string, std::shared_ptr<torch::nn::Module>>& parts() const { return parts_; }
+  // Parameters that the optimiser updates, named "<part>.<parameter>".
+  engine::NamedParameters Trainable() const;
+
+  void To(c10::Device device);
+  void SetTraining(bool on);
+
+ protected:
+  engine::ResNet encoder_;
+  std::map<std::string, std::shared_ptr<torch::nn::Module>> parts_;
+  std::vector<std::string> frozen_parts_;  // e.g. BYOL's targets
+};
+
+// Builds the method of options.method with heads initialised from options.seed. The encoder comes
+// initialised.
+std::unique_ptr<Method> MakeMethod(const PretrainOptions& options, engine::ResNet encoder);
+
+}  // namespace eosin::pretrain
