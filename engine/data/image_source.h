@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// A set of images to train on or to embed, by index: tiles of tile stores, or picture files. Nothing
+// is held in memory but the list; images are read and decoded on demand, by any number of threads.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/image/image.h"
+
+namespace eosin::engine {
+
+class ImageSource {
+ public:
+  virtual ~ImageSource() = default;
+  virtual int64_t size() const = 0;
+  // RGB. Thread-safe. Throws DataError or StoreError when this image is damaged.
+  virtual core::Image Read(int64_t index) const = 0;
+  // A name for messages and tables: "store.h5#12", or the picture's path below the folder.
+  virtual std::string name(int64_t index) const = 0;
+  // Slide or patient key for grouped splits: the store's stem, the picture's stem, or the column
+  // `group` of the folder's index.csv.
+  virtual std::string group(int64_t index) const = 0;
+  // Index into classes(), -1 without a label.
+  virtual int64_t label(int64_t index) const = 0;
+  virtual const std::vector<std::string>& classes() const = 0;
+};
+
+// Opens
+//  - a folder that holds tile stores (*.h5, recursively): their tiles in order of path and row,
+//    status 2 (blank) and 3 (bad) left out;
+//  - a folder of pictures (*.png, *.jpg, *.jpeg, recursively): labelled when they lie in two or more
+//    direct subfolders, whose names are the classes. An index.csv in the folder with the columns
+//    `file` and optionally `class`, `group` gives labels and groups instead, and the order;
+//  - a .txt file with one store or picture path a line (relative to the list; # comments), or one
+//    store or picture.
+// DataError "no tiles or images in X" when empty; StoreError/DataError on damage.
+std::unique_ptr<ImageSource> OpenImageSource(const std::filesystem::path& path);
+
+// The images whose group satisfies keep, in the same order. Takes over the source.
+std::unique_ptr<ImageSource> FilterGroups(std::unique_ptr<ImageSource> source,
+                                          const std::function<bool(const std::string&)>& keep);
+
+// The images at these indices, in this order.
+std::unique_ptr<ImageSource> SelectImages(std::unique_ptr<ImageSource> source,
+                                          std::vector<int64_t> indices);
+
+}  // namespace eosin::engine

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Batches of augmented views, made by worker threads ahead of the training step, into a ring of
+// reusable buffers. What a batch holds depends on (seed, epoch, step) alone: not on workers, ring
+// length, or where an epoch was resumed.
+//
+// An image that does not decode is replaced by the next one in the epoch's order that does; views of
+// the replacement are drawn with the missing sample's key. Replacements are counted and named in the
+// log; more than 10 and more than 1 % of the samples delivered stop the run with DataError.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "engine/augment/recipe.h"
+#include "engine/data/image_source.h"
+
+namespace eosin::engine {
+
+// Where the ring's buffers come from: plain memory, or pinned memory for a GPU.
+struct BufferAllocator {
+  std::function<void*(size_t bytes)> allocate;
+  std::function<void(void* buffer)> release;
+};
+
+struct LoaderOptions {
+  int64_t batch = 256;    // images a batch
+  int64_t workers = 2;    // threads
+  int64_t prefetch = 0;   // batches in the ring, the one in use included; 0: 3
+  uint64_t seed = 0;
+  bool drop_last = true;  // leave out the last, smaller batch
+  bool shuffle = true;    // false: order 0, 1, 2, ... in every epoch
+  BufferAllocator allocator;  // empty: plain memory, 64-byte aligned
+};
+
+struct Batch {
+  int64_t step = 0;               // within the epoch
+  std::vector<int64_t> indices;   // (N) into the source: the images that were read
+  std::vector<int64_t> labels;    // (N), -1 without
+  const uint8_t* views = nullptr; // (V * N, size, size, 3), view-major: row v * N + n
+  int64_t size() const { return static_cast<int64_t>(indices.size()); }
+};
+
+class ViewLoader {
+ public:
+  // The source must outlive the loader. All views have one size. ConfigError when they have not, or
+  // when batch is larger than the source (with drop_last).
+  ViewLoader(const ImageSource& source, std::vector<ViewRecipe> views, LoaderOptions options);
+  ~ViewLoader();  // joins the workers, mid-epoch too
+  ViewLoader(const ViewLoader&) = delete;
+  ViewLoader& operator=(const ViewLoader&) = delete;
+
+  int64_t steps_per_epoch() const;
+
+  // Starts (or restarts) epoch at a step; what was under way is dropped.
+  void StartEpoch(int64_t epoch, int64_t first_step = 0);
+
+  // The next batch, or nullptr at the end of the epoch. Valid until the next call of Next,
+  // StartEpoch or the destructor. Rethrows what a worker threw while making this batch.
+  const Batch* Next();
+
+  double wait_seconds() const;    // time spent blocked in Next so far
+  int64_t bad_count() const;      // replaced samples in the batches delivered so far
+  size_t buffer_bytes() const;    // memory of the ring
+  int64_t image_size() const;     // pixels a side
+  int64_t view_count() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The order of an epoch: a permutation of 0..size-1 keyed by (seed, epoch).
+std::vector<int64_t> EpochOrder(int64_t size, uint64_t seed, int64_t epoch);
+
+}  // namespace eosin::engine
