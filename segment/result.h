@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one trained model came to: counts of every test image, so that any score can be computed
+// again, and the course of training. result.json appears last: a run that has it is done. Torch-free.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "eval/segmentation_metrics.h"
+
+namespace eosin::segment {
+
+struct CurvePoint {
+  int64_t step = 0;    // steps done
+  double loss = 0.0;   // mean since the point before
+  double lr = 0.0;
+  double val_dice = 0.0, val_iou = 0.0;  // macro over patients, mean over foreground classes
+};
+
+struct SegmentResult {
+  std::string fingerprint;  // hash of all that determines the run
+  std::vector<std::string> classes;
+  int64_t background = 0;
+  std::vector<std::string> train_images;
+  std::string init;    // "random" or the weights file's name
+  std::string freeze;
+  int64_t frozen_parameters = 0, parameters = 0;
+  double weights_matched = 0.0;  // share of backbone parameters that came from the file, 0..1
+  int64_t steps = 0, best_step = 0;
+  std::vector<CurvePoint> curve;
+  std::vector<eval::ImageCounts> test;       // of the best model by validation
+  std::vector<eval::ImageCounts> test_last;  // of the last
+};
+
+void WriteResult(const std::filesystem::path& path, const SegmentResult& result);
+// Throws DataError when the file is missing or is not a result.
+SegmentResult ReadResult(const std::filesystem::path& path);
+
+}  // namespace eosin::segment
