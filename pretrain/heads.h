@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include <torch/nn/modules/container/sequential.h>
 
@@ -16,11 +17,8 @@ struct HeadOptions {
   bool out_bias = false;
 };
 
-// Linear - [BatchNorm] - ReLU - Linear - [BatchNorm].
-torch::nn::Sequential MakeHead(const HeadOptions& options);
-
-// torch's default for linear layers, U(-1/sqrt(in), 1/sqrt(in)) for weights and biases, drawn by
-// Philox from (seed, head): head numbers tell several heads of one method apart.
-void InitHead(torch::nn::Sequential head, uint64_t seed, uint32_t head_number);
+// Linear - [BatchNorm] - ReLU - Linear - [BatchNorm], initialised as torch does, drawn by Philox
+// from the seed and `name` ("projector"), which tells the heads of one method apart.
+torch::nn::Sequential MakeHead(const HeadOptions& options, uint64_t seed, const std::string& name);
 
 }  // namespace eosin::pretrain

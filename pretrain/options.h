@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/config/option_set.h"
@@ -58,13 +59,21 @@ struct PretrainOptions {
   void Bind(core::OptionSet& set);
   // Rules over several fields. Throws ConfigError.
   void Check() const;
-  // The stem once `auto` is resolved.
-  std::string ResolvedStem() const;
+  // Fills what was left open: stem `auto`, the views' size. Call it before writing the config;
+  // RunPretrain does so too. Changes nothing when called again.
+  void Resolve();
 };
 
-// Starting points by name: simclr, simclr-cifar, byol, byol-cifar. Throws ConfigError with the
-// names when there is none such.
+// Starting points by name: <method>-histology, <method>-natural (the papers' ImageNet recipes),
+// <method>-cifar. Throws ConfigError with the names when there is none such.
 PretrainOptions Preset(const std::string& name);
-std::vector<std::string> PresetNames();
+const std::vector<std::string>& PresetNames();
+
+// What a command line comes to: the preset (empty: <method>-histology of the method that the file
+// or the assignments name), then the TOML file (empty: none), then the assignments key = value in
+// order. Resolved; call Check next.
+PretrainOptions ReadOptions(
+    const std::string& preset, const std::string& toml_path,
+    const std::vector<std::pair<std::string, std::string>>& assignments);
 
 }  // namespace eosin::pretrain

@@ -13,7 +13,8 @@ namespace eosin::engine {
 
 struct Checkpoint {
   std::map<std::string, core::StateDict> tensors;  // by part: "model", "optimizer", ...
-  std::string state = "{}";                        // JSON: step, epoch, options hash, ...
+  std::map<std::string, std::string> metadata;     // goes into every part's file; not read back
+  std::string state = "{}";                        // JSON: step, epoch, ...
 };
 
 // Writes `<folder>.part`, then replaces `folder`. Throws MachineError.

@@ -4,6 +4,9 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
 
 #include <ATen/core/Tensor.h>
 
@@ -15,6 +18,12 @@ struct Normalization {
   std::array<float, 3> std{0.229f, 0.224f, 0.225f};
   bool operator==(const Normalization&) const = default;
 };
+
+// As weight files carry it: "eosin.mean" and "eosin.std", three numbers each.
+void AddToMetadata(const Normalization& normalization, std::map<std::string, std::string>* metadata);
+// Nothing when the file says nothing (then ImageNet's is the best guess). Throws WeightsError when
+// what it says cannot be read.
+std::optional<Normalization> NormalizationOf(const std::map<std::string, std::string>& metadata);
 
 // uint8 images (n, size, size, 3) at `nhwc` -> fp32 (n, 3, size, size), channels_last, on `device`:
 // (value / 255 - mean) / std. The bytes are no longer needed on return. On CUDA uint8 travels from

@@ -22,11 +22,11 @@ namespace fs = std::filesystem;
 class RunFolder {
  public:
   // Makes the folder with config.toml and opens log.txt. `kind` ("pretrain", "segment") is kept in
-  // state.json. Throws ConfigError when the folder holds anything: an earlier run is continued with
-  // Open, never overwritten.
+  // state.json. Throws DataError when the folder holds anything else, or a run that got as far as a
+  // checkpoint (Open continues it); one that failed before that is started over.
   static RunFolder Create(const fs::path& path, const std::string& kind,
                           const std::string& config_toml);
-  // An existing run of this kind. Throws ConfigError when there is none.
+  // An existing run of this kind. Throws DataError when there is none.
   static RunFolder Open(const fs::path& path, const std::string& kind);
 
   const fs::path& path() const { return path_; }
@@ -36,10 +36,10 @@ class RunFolder {
   bool finished() const { return finished_; }
   void MarkFinished();
 
-  // Adds this process to provenance.json: times, host, user-given command line, and `facts`
-  // (versions, device, hashes of the data, ...). A resumed run holds one entry a process.
-  void AddProvenance(const std::vector<std::string>& command,
-                     const std::map<std::string, std::string>& facts);
+  // Adds this process to provenance.json: time, host, command line, program and compiler version,
+  // and `facts` (LibTorch, device, hashes of the data, ...). A resumed run holds one entry a
+  // process.
+  void AddProvenance(const std::map<std::string, std::string>& facts);
 
  private:
   RunFolder(fs::path path, std::string kind);

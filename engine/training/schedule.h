@@ -12,7 +12,7 @@ namespace eosin::engine {
 
 struct ScheduleOptions {
   std::string shape = "cosine";  // cosine | poly | constant
-  double warmup_epochs = 0;      // linear from 0; at most the whole run
+  double warmup_epochs = 0;      // linear from 0; never more than a fifth of the run
   double final_share = 0;        // of the peak rate, reached at the end (cosine, poly)
   double power = 0.9;            // poly
   std::string scale = "linear";  // linear: lr * batch / 256 | sqrt: lr * sqrt(batch) | none
