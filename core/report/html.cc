@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/report/html.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <fmt/format.h>
 #include <optional>
 
 #include "core/base/error.h"
@@ -164,14 +164,15 @@ void HtmlPage::AddTable(const std::vector<std::string>& headers,
 void HtmlPage::AddFacts(const std::vector<std::pair<std::string, std::string>>& facts) {
   body_ += "<div class=\"scroll\"><table class=\"facts\"><tbody>\n";
   for (const auto& [name, value] : facts) {
-    body_ += "<tr><th scope=\"row\">" + EscapeXml(name) + "</th><td>" + Inline(value) +
-             "</td></tr>\n";
+    body_ +=
+        "<tr><th scope=\"row\">" + EscapeXml(name) + "</th><td>" + Inline(value) + "</td></tr>\n";
   }
   body_ += "</tbody></table></div>\n";
 }
 
 void HtmlPage::AddFigure(const std::string& svg, const std::string& caption) {
-  body_ += "<figure class=\"card\">\n" + svg + "\n" + Caption(caption, "figcaption") + "</figure>\n";
+  body_ +=
+      "<figure class=\"card\">\n" + svg + "\n" + Caption(caption, "figcaption") + "</figure>\n";
 }
 
 std::string HtmlPage::Picture(const PictureBytes& bytes, const std::string& alt,
@@ -189,9 +190,10 @@ std::string HtmlPage::Picture(const PictureBytes& bytes, const std::string& alt,
   }
   int width = 0, height = 0;
   ImageSize(bytes, "a picture of the page", &width, &height);
-  return fmt::format("<img src=\"data:image/{};base64,{}\" alt=\"{}\" width=\"{}\" height=\"{}\"{}>",
-                     jpeg ? "jpeg" : "png", Base64(bytes), EscapeXml(alt), width, height,
-                     style.empty() ? "" : " style=\"" + style + "\"");
+  return fmt::format(
+      "<img src=\"data:image/{};base64,{}\" alt=\"{}\" width=\"{}\" height=\"{}\"{}>",
+      jpeg ? "jpeg" : "png", Base64(bytes), EscapeXml(alt), width, height,
+      style.empty() ? "" : " style=\"" + style + "\"");
 }
 
 void HtmlPage::AddImage(const PictureBytes& bytes, const std::string& caption, int width) {
@@ -239,8 +241,8 @@ void HtmlPage::AddTileWall(const std::vector<PictureBytes>& tiles, const std::st
 }
 
 void HtmlPage::AddDetails(const std::string& summary, const std::string& preformatted) {
-  body_ += "<details><summary>" + EscapeXml(summary) + "</summary><pre>" +
-           EscapeXml(preformatted) + "</pre></details>\n";
+  body_ += "<details><summary>" + EscapeXml(summary) + "</summary><pre>" + EscapeXml(preformatted) +
+           "</pre></details>\n";
 }
 
 std::string HtmlPage::Html() const {
@@ -251,8 +253,9 @@ std::string HtmlPage::Html() const {
       "<meta name=\"generator\" content=\"eosin\">\n"
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
       "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n"
-      "<title>" + title + "</title>\n<style>" + kPageStyle + "</style>\n</head>\n<body>\n" +
-      "<header><h1>" + title + "</h1>\n";
+      "<title>" +
+      title + "</title>\n<style>" + kPageStyle + "</style>\n</head>\n<body>\n" + "<header><h1>" +
+      title + "</h1>\n";
   if (!subtitle_.empty()) html += "<p class=\"subtitle\">" + Inline(subtitle_) + "</p>\n";
   html += "</header>\n";
   if (contents_.size() > 1) {
@@ -264,9 +267,10 @@ std::string HtmlPage::Html() const {
   }
   html += "<main>\n" + body_;
   if (left_out_ > 0) {
-    html += fmt::format("<div class=\"callout unsure\"><b>{} pictures left out</b><p>The page is "
-                        "limited to {:.1f} MB.</p></div>\n",
-                        left_out_, static_cast<double>(byte_limit_) / 1e6);
+    html += fmt::format(
+        "<div class=\"callout unsure\"><b>{} pictures left out</b><p>The page is "
+        "limited to {:.1f} MB.</p></div>\n",
+        left_out_, static_cast<double>(byte_limit_) / 1e6);
   }
   return html + "</main>\n<footer>Made by eosin. One file, no network needed.</footer>\n<script>" +
          kSortScript + "</script>\n</body>\n</html>\n";

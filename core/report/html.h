@@ -27,7 +27,7 @@ struct GalleryImage {
 };
 
 struct GalleryRow {
-  std::string label;                // left of the pictures, e.g. "testA_12 (worst)"
+  std::string label;                 // left of the pictures, e.g. "testA_12 (worst)"
   std::vector<GalleryImage> images;  // one a column
 };
 
@@ -36,13 +36,12 @@ enum class Verdict { kNeutral, kGood, kUnsure, kBad };
 struct TableOptions {
   std::string caption;
   bool sortable = true;
-  int highlight_row = -1;           // drawn bold
+  int highlight_row = -1;  // drawn bold
 };
 
 class HtmlPage {
  public:
-  explicit HtmlPage(std::string title, std::string subtitle = "",
-                    int64_t byte_limit = 15'000'000);
+  explicit HtmlPage(std::string title, std::string subtitle = "", int64_t byte_limit = 15'000'000);
 
   void AddHeading(const std::string& text, int level = 2);  // 2-4
   void AddParagraph(const std::string& text);
@@ -52,7 +51,8 @@ class HtmlPage {
   // Cells of a column that all start with a number (or are empty, "-" or "n/a") are right-aligned
   // and sort by that number. Rows shorter than the headers are filled with empty cells.
   void AddTable(const std::vector<std::string>& headers,
-                const std::vector<std::vector<std::string>>& rows, const TableOptions& options = {});
+                const std::vector<std::vector<std::string>>& rows,
+                const TableOptions& options = {});
   // Two columns without headers: settings, hashes, provenance.
   void AddFacts(const std::vector<std::pair<std::string, std::string>>& facts);
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/report/svg.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 
 #include "core/report/svg_frame.h"
 
@@ -14,12 +14,23 @@ std::string EscapeXml(const std::string& text) {
   out.reserve(text.size());
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += (static_cast<unsigned char>(c) < 32 && c != '\n' && c != '\t') ? ' ' : c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += (static_cast<unsigned char>(c) < 32 && c != '\n' && c != '\t') ? ' ' : c;
     }
   }
   return out;
@@ -32,7 +43,7 @@ std::vector<double> NiceTicks(double low, double high, int count) {
   const double power = std::pow(10.0, std::floor(std::log10(raw)));
   double step = 10 * power;
   for (const double factor : {1.0, 2.0, 2.5, 5.0}) {
-    if (factor * power >= raw * (1 - 1e-9)) {
+    if (factor * power >= 0.7 * raw) {  // up to 1.4 times the ticks asked for
       step = factor * power;
       break;
     }
@@ -81,8 +92,8 @@ std::string ShortNumber(double value) {
 }
 
 double Scale::operator()(double value) const {
-  const double share = log ? std::log(value / low) / std::log(high / low)
-                           : (value - low) / (high - low);
+  const double share =
+      log ? std::log(value / low) / std::log(high / low) : (value - low) / (high - low);
   return from + share * (to - from);
 }
 
@@ -98,7 +109,10 @@ double TextWidth(const std::string& text) {
   for (const char c : text) {
     if ((static_cast<unsigned char>(c) & 0xC0) == 0x80) continue;  // UTF-8 continuation
     const bool narrow = c == '.' || c == ',' || c == 'i' || c == 'l' || c == ' ' || c == '|';
-    width += narrow ? 3.6 : (c >= 'A' && c <= 'Z') || c == 'm' || c == 'w' ? 8.6 : 6.8;
+    width += narrow                                           ? 3.9
+             : (c >= 'A' && c <= 'Z') || c == 'm' || c == 'w' ? 9.4
+             : c == '+'                                       ? 10
+                                                              : 7.5;
   }
   return width;
 }
@@ -144,8 +158,9 @@ void SvgCanvas::Marker(double x, double y, int shape, double r, const std::strin
   std::string d;
   switch (((shape % 4) + 4) % 4) {
     case 0:
-      d = fmt::format("M{:.1f} {:.1f}a{r:.1f} {r:.1f} 0 1 0 {:.1f} 0a{r:.1f} {r:.1f} 0 1 0 {:.1f} 0z",
-                      x - r, y, 2 * r, -2 * r, fmt::arg("r", r));
+      d = fmt::format(
+          "M{:.1f} {:.1f}a{r:.1f} {r:.1f} 0 1 0 {:.1f} 0a{r:.1f} {r:.1f} 0 1 0 {:.1f} 0z", x - r, y,
+          2 * r, -2 * r, fmt::arg("r", r));
       break;
     case 1:
       d = fmt::format("M{:.1f} {:.1f}h{s:.1f}v{s:.1f}h{:.1f}z", x - 0.9 * r, y - 0.9 * r, -1.8 * r,

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Charts as inline SVG text for HtmlPage::AddFigure. Text and axes use currentColor, series the CSS
-// variables --c0..--c7 of the page (Okabe and Ito's colour-blind-safe palette), so one picture works
-// in light and dark. Values that are not finite are left out: a line breaks there, a bar or a cell
-// stays empty. All text is escaped. Svg() never throws; a chart without a finite value says so.
+// variables --c0..--c7 of the page (Okabe and Ito's colour-blind-safe palette), so one picture
+// works in light and dark. Values that are not finite are left out: a line breaks there, a bar or a
+// cell stays empty. All text is escaped. Svg() never throws; a chart without a finite value says
+// so.
 #pragma once
 
 #include <limits>
@@ -14,39 +15,39 @@ namespace eosin::core {
 inline constexpr double kNoValue = std::numeric_limits<double>::quiet_NaN();
 
 struct Series {
-  std::string name;             // empty = not in the legend
-  std::vector<double> x, y;     // equal lengths
+  std::string name;               // empty = not in the legend
+  std::vector<double> x, y;       // equal lengths
   std::vector<double> low, high;  // empty, or a band around y of the same length (seeds, intervals)
-  int color = -1;               // palette index; -1 = position in the chart
+  int color = -1;                 // palette index; -1 = position in the chart
   bool dashed = false;
 };
 
 struct LineChart {
   std::string title, x_title, y_title;
   std::vector<Series> series;
-  bool log_x = false;           // x <= 0 is left out
-  bool markers = false;         // a dot at each point (always drawn where a line has one point)
+  bool log_x = false;    // x <= 0 is left out
+  bool markers = false;  // a dot at each point (always drawn where a line has one point)
   double y_min = kNoValue, y_max = kNoValue;  // fixed limits; NaN = from the data
   std::vector<double> x_ticks;  // fixed tick values (e.g. label fractions); empty = nice ones
-  int width = 720, height = 380;
+  int width = 960, height = 380;
 
   std::string Svg() const;
 };
 
 struct ForestRow {
-  std::string label;            // e.g. "ssl - imagenet, 10 % labels"
+  std::string label;  // e.g. "ssl - imagenet, 10 % labels"
   double estimate = kNoValue, low = kNoValue, high = kNoValue;
-  std::string note;             // right of the interval; empty = "estimate [low, high]"
-  bool primary = false;         // drawn bold, as a diamond
+  std::string note;      // right of the interval; empty = "estimate [low, high]"
+  bool primary = false;  // drawn bold, as a diamond
 };
 
 struct ForestPlot {
   std::string title, x_title;
   std::vector<ForestRow> rows;
   std::string left_note, right_note;  // under the axis ends, e.g. "favours random", "favours ssl"
-  double zero = 0;              // where the line of no difference stands
-  int decimals = 3;             // of the notes
-  int width = 820;
+  double zero = 0;                    // where the line of no difference stands
+  int decimals = 3;                   // of the notes
+  int width = 960;
 
   std::string Svg() const;
 };
@@ -61,9 +62,9 @@ struct BarSeries {
 struct BarChart {
   std::string title, y_title;
   std::vector<std::string> categories;
-  std::vector<BarSeries> series;  // bars of one category stand side by side
+  std::vector<BarSeries> series;              // bars of one category stand side by side
   double y_min = kNoValue, y_max = kNoValue;  // NaN = from the data and 0
-  int width = 720, height = 380;
+  int width = 960, height = 380;
 
   std::string Svg() const;
 };
@@ -73,9 +74,9 @@ struct BarChart {
 struct Heatmap {
   std::string title, row_title, column_title;
   std::vector<std::string> rows, columns;
-  std::vector<double> values;     // row-major, rows x columns, >= 0
+  std::vector<double> values;  // row-major, rows x columns, >= 0
   bool normalise_rows = true;
-  int cell = 84;                  // px
+  int cell = 84;  // px
 
   std::string Svg() const;
 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // ForestPlot and Heatmap.
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 
 #include "core/report/svg.h"
 #include "core/report/svg_frame.h"
@@ -27,7 +27,7 @@ std::string ForestPlot::Svg() const {
     }
     if (note.empty()) note = "not estimable";
     // Bold rows are wider.
-    const double bold = row.primary ? 1.1 : 1.0;
+    const double bold = row.primary ? 1.12 : 1.0;
     label_width = std::max(label_width, bold * TextWidth(row.label));
     note_width = std::max(note_width, bold * TextWidth(note));
     notes.push_back(std::move(note));
@@ -40,8 +40,7 @@ std::string ForestPlot::Svg() const {
   const double top = title.empty() ? 8 : 32;
   const double bottom = top + kRow * static_cast<double>(std::max<size_t>(rows.size(), 1)) + 4;
   const bool sides = !left_note.empty() || !right_note.empty();
-  const int height =
-      static_cast<int>(bottom + 28 + (x_title.empty() ? 0 : 18) + (sides ? 18 : 0));
+  const int height = static_cast<int>(bottom + 28 + (x_title.empty() ? 0 : 18) + (sides ? 18 : 0));
   const double left = std::min(label_width + 14, 0.45 * width);
   const double right = std::max(width - note_width - 18, left + 120);
   const int total = std::max(width, static_cast<int>(right + note_width + 18));
@@ -70,8 +69,8 @@ std::string ForestPlot::Svg() const {
     canvas.Text(right + 12, y + 4, notes[i], "start",
                 weight + " style=\"font-variant-numeric:tabular-nums\"");
     if (std::isfinite(row.low) && std::isfinite(row.high)) {
-      const std::string stroke = fmt::format("stroke=\"{}\" stroke-width=\"{}\"", color,
-                                             row.primary ? 3 : 2);
+      const std::string stroke =
+          fmt::format("stroke=\"{}\" stroke-width=\"{}\"", color, row.primary ? 3 : 2);
       canvas.Line(x(row.low), y, x(row.high), y, stroke);
       canvas.Line(x(row.low), y - 5, x(row.low), y + 5, stroke);
       canvas.Line(x(row.high), y - 5, x(row.high), y + 5, stroke);
@@ -96,7 +95,8 @@ std::string Heatmap::Svg() const {
   }
   // Wide column names widen the cells rather than overlap.
   double cell_width = cell;
-  for (const std::string& column : columns) cell_width = std::max(cell_width, TextWidth(column) + 12);
+  for (const std::string& column : columns)
+    cell_width = std::max(cell_width, TextWidth(column) + 12);
   const double cell_height = 0.62 * cell;
   const double left = label_width + 14 + (row_title.empty() ? 0 : 20);
   const double top = (title.empty() ? 4 : 28) + (column_title.empty() ? 0 : 18) + 20;
@@ -127,7 +127,7 @@ std::string Heatmap::Svg() const {
                               "stroke=\"currentColor\" stroke-opacity=\"0.2\"",
                               PaletteColor(0), known ? 0.85 * std::clamp(share, 0.0, 1.0) : 0.0),
                   fmt::format("{} \xE2\x86\x92 {}: {}", rows[r], columns[c], ShortNumber(value)));
-      const std::string text = !known ? "n/a"
+      const std::string text = !known           ? "n/a"
                                : normalise_rows ? fmt::format("{:.1f} %", 100 * share)
                                                 : ShortNumber(value);
       canvas.Text(x + cell_width / 2, y + cell_height / 2 + 4, text, "middle",

@@ -11,8 +11,8 @@ namespace eosin::core {
 
 // Maps data to pixels, linear or logarithmic (base 10).
 struct Scale {
-  double low = 0, high = 1;    // data; low < high
-  double from = 0, to = 1;     // px
+  double low = 0, high = 1;  // data; low < high
+  double from = 0, to = 1;   // px
   bool log = false;
 
   double operator()(double value) const;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // LineChart and BarChart.
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 #include <utility>
 
 #include "core/report/svg.h"
@@ -82,7 +82,8 @@ struct Point {
 
 std::string PathOf(const std::vector<Point>& points) {
   std::string d;
-  for (const Point& p : points) d += fmt::format("{}{:.1f} {:.1f}", d.empty() ? "M" : "L", p.x, p.y);
+  for (const Point& p : points)
+    d += fmt::format("{}{:.1f} {:.1f}", d.empty() ? "M" : "L", p.x, p.y);
   return d;
 }
 
@@ -100,7 +101,8 @@ void DrawSeries(SvgCanvas& canvas, const LineChart& chart, const Series& series,
   auto flush_band = [&] {
     if (upper.size() > 1) {
       upper.insert(upper.end(), lower.rbegin(), lower.rend());
-      canvas.Path(PathOf(upper) + "z", "fill=\"" + paint + "\" fill-opacity=\"0.18\" stroke=\"none\"");
+      canvas.Path(PathOf(upper) + "z",
+                  "fill=\"" + paint + "\" fill-opacity=\"0.18\" stroke=\"none\"");
     }
     upper.clear();
     lower.clear();
@@ -118,9 +120,10 @@ void DrawSeries(SvgCanvas& canvas, const LineChart& chart, const Series& series,
   std::vector<Point> line;
   auto flush_line = [&] {
     if (line.size() > 1) {
-      canvas.Path(PathOf(line), fmt::format("fill=\"none\" stroke=\"{}\" stroke-width=\"2\" "
-                                            "stroke-linejoin=\"round\"{}",
-                                            paint, series.dashed ? " stroke-dasharray=\"6 4\"" : ""));
+      canvas.Path(PathOf(line),
+                  fmt::format("fill=\"none\" stroke=\"{}\" stroke-width=\"2\" "
+                              "stroke-linejoin=\"round\"{}",
+                              paint, series.dashed ? " stroke-dasharray=\"6 4\"" : ""));
     } else if (line.size() == 1 && !chart.markers) {
       canvas.Marker(line[0].x, line[0].y, color, 4, paint);
     }
@@ -193,8 +196,8 @@ std::string LineChart::Svg() const {
   }
   DrawXAxis(canvas, frame, x, ticks, x_title, false);
   for (size_t s = 0; s < series.size(); ++s) {
-    DrawSeries(canvas, *this, series[s], series[s].color >= 0 ? series[s].color : static_cast<int>(s),
-               x, y);
+    DrawSeries(canvas, *this, series[s],
+               series[s].color >= 0 ? series[s].color : static_cast<int>(s), x, y);
   }
   return canvas.Finish();
 }
@@ -209,7 +212,8 @@ std::string BarChart::Svg() const {
       data.Take(At(series[s].high, c));
     }
     if (!series[s].name.empty()) {
-      legend.emplace_back(series[s].name, series[s].color >= 0 ? series[s].color : static_cast<int>(s));
+      legend.emplace_back(series[s].name,
+                          series[s].color >= 0 ? series[s].color : static_cast<int>(s));
     }
   }
   if (data.empty() || categories.empty()) return NoData(width, title);
@@ -240,7 +244,8 @@ std::string BarChart::Svg() const {
       const double value = At(series[s].values, c);
       if (!std::isfinite(value)) continue;
       const int color = series[s].color >= 0 ? series[s].color : static_cast<int>(s);
-      const double x = middle + (static_cast<double>(s) - 0.5 * static_cast<double>(series.size())) * bar;
+      const double x =
+          middle + (static_cast<double>(s) - 0.5 * static_cast<double>(series.size())) * bar;
       const double end = y(std::clamp(value, range.low, range.high));
       canvas.Rect(x + 1, std::min(base, end), bar - 2, std::abs(base - end),
                   "rx=\"1.5\" fill=\"" + PaletteColor(color) + "\"",
@@ -256,7 +261,8 @@ std::string BarChart::Svg() const {
     }
     canvas.Text(middle, frame.bottom + 18, categories[c], "middle");
   }
-  canvas.Line(frame.left, base, frame.right, base, "stroke=\"currentColor\" stroke-opacity=\"0.55\"");
+  canvas.Line(frame.left, base, frame.right, base,
+              "stroke=\"currentColor\" stroke-opacity=\"0.55\"");
   return canvas.Finish();
 }
 
