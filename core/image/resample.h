@@ -4,6 +4,7 @@
 // between the two passes; the difference is at most one grey level).
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "core/image/image.h"
