@@ -75,10 +75,11 @@ class MaskDataset {
   // holds a value without a class (255 used as foreground, for instance).
   std::shared_ptr<const MaskedImage> Read(int64_t index) const;
 
-  // Pixels of each class in the mask (scaled); reads every mask once, in parallel.
+  // Pixels of each class, by image and class; reads every image once, in parallel. Throws DataError
+  // when no mask shows a class but background (foreground saved as the ignore value, for instance).
   const std::vector<std::vector<int64_t>>& ClassPixels(int workers) const;
 
-  // SHA-256 of the decoded picture's file bytes and of the mask's, by index; computed once.
+  // SHA-256 of the image's and the mask's files, by index; computed once.
   struct Hashes {
     std::string image, mask;
   };

@@ -39,7 +39,7 @@ struct StudyPlan {
 std::vector<Arm> ResolveArms(const StudyOptions& options);
 
 // Throws DataError when fractions give no images or a class is missing.
-StudyPlan PlanStudy(const StudyOptions& options, const std::vector<MaskItem>& items,
+StudyPlan PlanStudy(const StudyOptions& options,
                     const std::vector<std::vector<int64_t>>& class_pixels,
                     const ImageSplit& split);
 
