@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -14,23 +15,15 @@
 
 namespace eosin::tiling {
 
-struct BatchOptions {
-  int threads = 0;         // decoders; 0: all cores
-  bool overwrite = false;  // replace stores made from another slide or with other settings
-  bool dry_run = false;    // plan only; writes nothing
-  bool quiet = false;      // no progress
-  bool export_clam = false;  // also <out>/clam/<stem>.h5: coordinates for CLAM at level 0
-};
-
 struct SlideResult {
   std::filesystem::path slide;
-  std::string stem;
+  std::string stem;         // name of the store
   std::string status;  // "done", "skipped" (already there), "planned" (dry run), "failed"
   std::string reason;  // of a failure, or a remark
   std::string hint;
   int64_t tiles = 0;
   int64_t bad = 0;            // tiles whose pixels could not be read
-  double tissue_share = 0;    // of the scanned area; 1 without a mask
+  double tissue_share = -1;   // of the scanned area; 1 without a mask; -1 not known
   int64_t bytes = 0;          // of the store; predicted when planned
   double seconds = 0;
   double mpp = 0;             // um per level-0 pixel
@@ -38,6 +31,16 @@ struct SlideResult {
   double tile_mpp = 0;
   int level = 0;
   bool exact = false;         // no resampling
+  std::string plan;           // Describe(Plan) when planned
+};
+
+struct BatchOptions {
+  int threads = 0;         // decoders; 0: all cores
+  bool overwrite = false;  // replace stores made from another slide or with other settings
+  bool dry_run = false;    // plan only; writes nothing
+  bool quiet = false;      // no progress
+  bool export_clam = false;  // also <out>/clam/<stem>.h5: coordinates for CLAM at level 0
+  std::function<void(const SlideResult&)> on_slide;  // called after each slide; may be empty
 };
 
 // Slide files named by files and folders (searched through), sorted, each once. DataError: a path

@@ -102,6 +102,9 @@ struct Overview {
   int unread = 0;    // parts that could not be read; they are white
 };
 
+// Means of block x block pixels; cells at the right and lower edge average what there is of them.
+core::Image ShrinkByMean(const core::Image& image, int block);
+
 // About `mpp` um per pixel, finer if the slide has nothing to average to it exactly, and never over
 // `max_side` pixels a side. Reads in bands: memory is a band and the result. SlideError when no part
 // can be read.
