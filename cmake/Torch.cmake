@@ -26,8 +26,14 @@ if(NOT EXISTS "${torch_dir}/lib/libtorch_cpu.so")
 endif()
 message(STATUS "LibTorch: ${torch_dir}")
 
+# The wheel ships headers of a newer fmt without its library: the system's must be found first.
+get_target_property(fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+set(fmt_first ${CMAKE_BINARY_DIR}/fmt_first)
+file(MAKE_DIRECTORY ${fmt_first})
+file(CREATE_LINK ${fmt_include}/fmt ${fmt_first}/fmt SYMBOLIC)
+
 add_library(eosin_torch INTERFACE)
-target_include_directories(eosin_torch SYSTEM INTERFACE
+target_include_directories(eosin_torch SYSTEM INTERFACE ${fmt_first}
   ${torch_dir}/include ${torch_dir}/include/torch/csrc/api/include)
 set(torch_rpath ${torch_dir}/lib)
 if(EOSIN_WITH_CUDA)
