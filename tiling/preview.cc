@@ -8,7 +8,7 @@
 namespace eosin::tiling {
 namespace {
 
-constexpr int kQuality = 80;
+constexpr int kQuality = 70;
 const cv::Scalar kGreen(20, 140, 60), kBlue(30, 70, 200), kGrey(150, 150, 150);
 
 core::Bytes Encode(const cv::Mat& picture) {

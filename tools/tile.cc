@@ -42,7 +42,9 @@ std::string Size(int64_t bytes) {
 
 void Report(const tiling::SlideResult& result, bool quiet) {
   if (result.status == "failed") {
-    std::fprintf(stderr, "error: %s\nhint: %s\n", result.reason.c_str(), result.hint.c_str());
+    const bool named = result.reason.find(result.stem) != std::string::npos;
+    std::fprintf(stderr, "error: %s%s%s\nhint: %s\n", named ? "" : result.slide.c_str(),
+                 named ? "" : ": ", result.reason.c_str(), result.hint.c_str());
   } else if (result.status == "planned") {
     std::printf("%s: %s\n", result.slide.c_str(), result.plan.c_str());
   } else if (!quiet) {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <fmt/format.h>
-#include <openslide/openslide.h>
+#include <openslide.h>
 
 #include "core/base/error.h"
 

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <atomic>
+#include <csignal>
+#include <fstream>
+#include <functional>
+#include <sys/resource.h>
+
+#include "core/base/files.h"
+#include "core/base/threads.h"
+#include "core/store/tile_store.h"
+#include "tests/testing.h"
+
+namespace eosin::core {
+namespace {
+
+using eosin::testing::ExpectError;
+using eosin::testing::TempFolder;
+
+Image Tile(int side, int seed) {
+  Image image(side, side, 3);
+  for (size_t i = 0; i < image.pixels.size(); ++i) {
+    image.pixels[i] = static_cast<uint8_t>((i * 7 + static_cast<size_t>(seed) * 31) & 255);
+  }
+  return image;
+}
+
+TileStoreInfo Info(const std::string& encoding, int64_t side) {
+  TileStoreInfo info;
+  info.slide_name = "case.1.svs";
+  info.slide_hash = "abc";
+  info.vendor = "aperio";
+  info.width = 10000;
+  info.height = 8000;
+  info.mpp_x = info.mpp_y = 0.25;
+  info.mpp_source = "openslide.mpp-x";
+  info.objective_power = 40;
+  info.bounds = {0, 0, 10000, 8000};
+  info.tile_size = side;
+  info.tile_mpp = 0.5;
+  info.stride = side / 2;
+  info.encoding = encoding;
+  info.settings = R"({"mpp":0.5})";
+  info.patch_size_level0 = 2 * side;
+  info.patch_level = 1;
+  info.downsample = 2;
+  info.level_width = 5000;
+  info.level_height = 4000;
+  return info;
+}
+
+void WriteStore(const fs::path& path, const std::string& encoding, int side, int count) {
+  TileStoreWriter writer(path, Info(encoding, side));
+  for (int i = 0; i < count; ++i) {
+    const Image tile = Tile(side, i);
+    const Bytes bytes = encoding == "raw" ? tile.pixels : EncodePng(tile);
+    if (i == 2) {
+      writer.Append(i, 10 * i, {}, 0.25f, TileStatus::kBad);
+    } else {
+      writer.Append(i, 10 * i, bytes, 0.5f);
+    }
+  }
+  writer.SetPreview("grid", EncodeJpeg(Tile(16, 0), 80));
+  std::vector<int64_t> ids(static_cast<size_t>(count));
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int64_t>(i % 3);
+  writer.SetLabels("tissue_type", ids);
+  writer.Finish();
+}
+
+TEST(TileStore, GivesBackWhatWasWritten) {
+  TempFolder temp;
+  for (const std::string encoding : {"raw", "png"}) {
+    const fs::path path = temp / (encoding + ".h5");
+    // 40 raw tiles of 128 px are 1.9 MB: they cross the 1 MiB chunks of tiles/bytes.
+    WriteStore(path, encoding, 128, 40);
+    const TileStoreReader store(path);
+    ASSERT_EQ(store.size(), 40);
+    EXPECT_EQ(store.coords(3).x, 3);
+    EXPECT_EQ(store.coords(3).y, 30);
+    EXPECT_FLOAT_EQ(store.tissue(2), 0.25f);
+    EXPECT_EQ(store.status(2), TileStatus::kBad);
+    EXPECT_EQ(store.status(3), TileStatus::kOk);
+    for (int i = 0; i < 40; ++i) {
+      if (i == 2) continue;
+      EXPECT_EQ(store.Decode(i).pixels, Tile(128, i).pixels) << encoding << i;
+    }
+    EXPECT_TRUE(store.ReadBytes(2).empty());
+    ExpectError([&] { store.Decode(2); }, ExitCode::kBadInput, "marked bad");
+    EXPECT_THAT(store.label_names(), ::testing::ElementsAre("tissue_type"));
+    EXPECT_EQ(store.ReadLabels("tissue_type")[4], 1);
+    ExpectError([&] { store.ReadLabels("grade"); }, ExitCode::kBadInput, "grade");
+    EXPECT_THAT(store.preview_names(), ::testing::ElementsAre("grid"));
+    EXPECT_EQ(DecodeRgb(store.ReadPreview("grid"), "preview").width, 16);
+
+    const TileStoreInfo& info = store.info();
+    EXPECT_EQ(info.slide_name, "case.1.svs");
+    EXPECT_EQ(info.SlideStem(), "case.1");
+    EXPECT_EQ(info.width, 10000);
+    EXPECT_EQ(info.bounds, (std::array<int64_t, 4>{0, 0, 10000, 8000}));
+    EXPECT_DOUBLE_EQ(info.Mpp(), 0.25);
+    EXPECT_EQ(info.settings, R"({"mpp":0.5})");
+    EXPECT_EQ(info.encoding, encoding);
+    EXPECT_EQ(info.stride, 64);
+    EXPECT_EQ(info.patch_level, 1);
+    EXPECT_EQ(info.level_height, 4000);
+    EXPECT_THAT(info.software, ::testing::StartsWith("eosin "));
+  }
+}
+
+// The attributes that CLAM and TRIDENT read, by name, type and value.
+TEST(TileStore, CarriesTheAttributesOfClamAndTrident) {
+  TempFolder temp;
+  const fs::path path = temp / "a.h5";
+  WriteStore(path, "raw", 64, 4);
+  const hdf5::File file = hdf5::File::Open(path);
+  const hdf5::Dataset coords = file.OpenDataset("coords");
+  EXPECT_EQ(coords.GetInt64("patch_size"), 64);
+  EXPECT_EQ(coords.GetInt64("patch_level"), 1);
+  EXPECT_EQ(coords.GetDoubles("downsample"), (std::vector<double>{2, 2}));
+  EXPECT_EQ(coords.GetInt64s("downsampled_level_dim"), (std::vector<int64_t>{5000, 4000}));
+  EXPECT_EQ(coords.GetInt64s("level_dim"), (std::vector<int64_t>{5000, 4000}));
+  EXPECT_EQ(coords.GetString("name"), "case.1");
+  EXPECT_EQ(coords.GetString("save_path"), ".");
+  EXPECT_EQ(coords.GetInt64("patch_size_level0"), 128);
+  EXPECT_DOUBLE_EQ(coords.GetDouble("level0_magnification"), 40);
+  EXPECT_DOUBLE_EQ(coords.GetDouble("target_magnification"), 20);
+  EXPECT_EQ(coords.GetInt64("overlap"), 32);
+  EXPECT_EQ(coords.GetString("savetodir"), ".");
+  EXPECT_EQ(coords.GetInt64("level0_width"), 10000);
+  EXPECT_EQ(coords.GetInt64("level0_height"), 8000);
+  EXPECT_EQ(coords.GetString("clam"), "ok");
+}
+
+TEST(TileStore, LeavesPatchLevelOutWhereNoLevelFits) {
+  TempFolder temp;
+  TileStoreInfo info = Info("raw", 8);
+  info.patch_level = -1;
+  info.tile_mpp = 0.7;
+  {
+    TileStoreWriter writer(temp / "a.h5", info);
+    writer.Append(8, 16, Tile(8, 0).pixels);
+    writer.Append(24, 16, {}, 1, TileStatus::kBad);
+    writer.Finish();
+  }
+  const hdf5::Dataset coords = hdf5::File::Open(temp / "a.h5").OpenDataset("coords");
+  EXPECT_FALSE(coords.HasAttribute("patch_level"));
+  EXPECT_THAT(coords.GetString("clam"), ::testing::HasSubstr("--export clam"));
+
+  WriteClamCoords(temp / "clam.h5", TileStoreReader(temp / "a.h5"));
+  const hdf5::Dataset clam = hdf5::File::Open(temp / "clam.h5").OpenDataset("coords");
+  EXPECT_EQ(clam.Read<int64_t>(), (std::vector<int64_t>{8, 16}));  // without the bad tile
+  EXPECT_EQ(clam.GetInt64("patch_size"), 16);
+  EXPECT_EQ(clam.GetInt64("patch_level"), 0);
+  EXPECT_EQ(clam.GetInt64s("level_dim"), (std::vector<int64_t>{10000, 8000}));
+}
+
+TEST(TileStore, AppearsOnlyWhenFinished) {
+  TempFolder temp;
+  {
+    TileStoreWriter writer(temp / "a.h5", Info("raw", 8));
+    writer.Append(0, 0, Tile(8, 0).pixels);
+    EXPECT_FALSE(fs::exists(temp / "a.h5"));
+  }
+  EXPECT_TRUE(fs::is_empty(temp.path()));
+}
+
+TEST(TileStore, HasTheSameBytesEveryTime) {
+  TempFolder temp;
+  WriteStore(temp / "a.h5", "png", 32, 20);
+  WriteStore(temp / "b.h5", "png", 32, 20);
+  EXPECT_EQ(ReadFile(temp / "a.h5"), ReadFile(temp / "b.h5"));
+}
+
+TEST(TileStore, IsReadByManyThreads) {
+  TempFolder temp;
+  WriteStore(temp / "a.h5", "png", 32, 60);
+  const TileStoreReader store(temp / "a.h5");
+  std::atomic<int> wrong{0};
+  ParallelFor(600, 4, [&](int64_t k) {
+    const int64_t i = k % 60;
+    if (i != 2 && store.Decode(i).pixels != Tile(32, static_cast<int>(i)).pixels) ++wrong;
+  });
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(TileStore, RefusesFilesThatAreCutShort) {
+  TempFolder temp;
+  WriteStore(temp / "a.h5", "png", 32, 20);
+  const std::string whole = ReadFile(temp / "a.h5");
+  for (const double share : {0.0, 0.001, 0.1, 0.5, 0.9, 0.999}) {
+    WriteFileAtomic(temp / "cut.h5",
+                    whole.substr(0, static_cast<size_t>(share * static_cast<double>(whole.size()))));
+    ExpectError([&] { TileStoreReader reader(temp / "cut.h5"); }, ExitCode::kBadInput, "cut.h5");
+  }
+}
+
+TEST(TileStore, TellsStoresFromOtherFiles) {
+  TempFolder temp;
+  WriteStore(temp / "a.h5", "png", 32, 4);
+  EXPECT_TRUE(TileStoreReader::LooksLikeStore(temp / "a.h5"));
+  EXPECT_FALSE(TileStoreReader::LooksLikeStore(temp / "none.h5"));
+  WriteFileAtomic(temp / "text.h5", "not HDF5");
+  EXPECT_FALSE(TileStoreReader::LooksLikeStore(temp / "text.h5"));
+  ExpectError([&] { TileStoreReader reader(temp / "text.h5"); }, ExitCode::kBadInput, "not an HDF5");
+  ExpectError([&] { TileStoreReader reader(temp / "none.h5"); }, ExitCode::kBadInput, "none.h5");
+  hdf5::File other = hdf5::File::Create(temp / "other.h5");
+  other.Close();
+  EXPECT_FALSE(TileStoreReader::LooksLikeStore(temp / "other.h5"));
+  ExpectError([&] { TileStoreReader reader(temp / "other.h5"); }, ExitCode::kBadInput,
+              "not a tile store");
+}
+
+// A store by hand, right unless a test makes it wrong.
+struct Parts {
+  int64_t version = 1, complete = 1, tile_size = 8;
+  std::string encoding = "raw";
+  std::vector<int64_t> coords = {0, 0, 8, 0};
+  std::vector<int64_t> coords_shape = {2, 2};
+  std::vector<uint64_t> offsets = {0, 192, 384};
+  std::vector<float> tissue = {1, 1};
+  std::vector<uint8_t> status = {0, 0};
+  int64_t bytes = 384;
+};
+
+void WriteParts(const fs::path& path, const Parts& parts) {
+  hdf5::File file = hdf5::File::Create(path);
+  {
+    hdf5::Group tiles = file.CreateGroup("tiles");
+    const auto length = [](const auto& values) { return static_cast<int64_t>(values.size()); };
+    tiles.CreateDataset<uint8_t>("bytes", Bytes(static_cast<size_t>(parts.bytes)), {parts.bytes});
+    tiles.CreateDataset<uint64_t>("offsets", parts.offsets, {length(parts.offsets)});
+    file.CreateDataset<int64_t>("coords", parts.coords, parts.coords_shape);
+    file.CreateDataset<float>("tissue", parts.tissue, {length(parts.tissue)});
+    file.CreateDataset<uint8_t>("status", parts.status, {length(parts.status)});
+  }
+  for (const char* name : {"slide", "slide_hash", "vendor", "mpp_source", "settings", "software"}) {
+    file.SetAttribute(name, std::string("x"));
+  }
+  for (const char* name : {"width", "height", "stride", "patch_size_level0", "patch_level"}) {
+    file.SetAttribute(name, int64_t{8});
+  }
+  for (const char* name : {"mpp_x", "mpp_y", "objective_power", "tile_mpp", "downsample"}) {
+    file.SetAttribute(name, 1.0);
+  }
+  file.SetAttribute("bounds", std::vector<int64_t>{0, 0, 8, 8});
+  file.SetAttribute("level_dim", std::vector<int64_t>{8, 8});
+  file.SetAttribute("format", std::string("eosin-tiles"));
+  file.SetAttribute("version", parts.version);
+  file.SetAttribute("tile_size", parts.tile_size);
+  file.SetAttribute("encoding", parts.encoding);
+  if (parts.complete >= 0) file.SetAttribute("complete", parts.complete);
+  file.Close();
+}
+
+TEST(TileStore, RefusesWhatContradictsItself) {
+  TempFolder temp;
+  const fs::path path = temp / "a.h5";
+  WriteParts(path, {});
+  EXPECT_EQ(TileStoreReader(path).size(), 2);
+
+  const auto refused = [&](const std::function<void(Parts&)>& change, const std::string& says) {
+    Parts parts;
+    change(parts);
+    WriteParts(path, parts);
+    ExpectError([&] { TileStoreReader reader(path); }, ExitCode::kBadInput, says);
+  };
+  refused([](Parts& p) { p.version = 2; }, "schema version 2");
+  refused([](Parts& p) { p.complete = -1; }, "never finished");
+  refused([](Parts& p) { p.complete = 0; }, "never finished");
+  refused([](Parts& p) { p.tile_size = 0; }, "tile_size is 0");
+  refused([](Parts& p) { p.tile_size = 1 << 30; }, "tile_size");
+  refused([](Parts& p) { p.encoding = "jxl"; }, "jxl");
+  refused([](Parts& p) { p.offsets = {0, 200, 192}; }, "do not rise");
+  refused([](Parts& p) { p.offsets = {1, 192, 384}; }, "do not rise");
+  refused([](Parts& p) { p.offsets = {0, 192, 385}; }, "do not rise");
+  refused([](Parts& p) { p.offsets = {0, 192}; }, "tiles/offsets");
+  refused([](Parts& p) { p.offsets = {0, 100, 384}; }, "tile 0 has 100 bytes");
+  refused([](Parts& p) { p.offsets = {0, 0, 192}; }, "tile 0 has 0 bytes");
+  refused([](Parts& p) { p.status = {0, 3}; }, "tile 1 has 192 bytes");
+  refused([](Parts& p) { p.status = {0, 7}; }, "status of tile 1");
+  refused([](Parts& p) { p.status = {0}; }, "status");
+  refused([](Parts& p) { p.tissue = {1, 1, 1}; }, "tissue");
+  refused([](Parts& p) { p.coords_shape = {4, 1}; }, "N x 2");
+  refused([](Parts& p) { p.encoding = "png"; p.offsets = {0, 0, 384}; }, "tile 0 has 0 bytes");
+}
+
+// A file size limit stands in for a full disk: writes fail the same way, with another reason.
+TEST(TileStore, SaysWhenTheDiskIsFullAndLeavesNothing) {
+  TempFolder temp;
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  for (const rlim_t size : {rlim_t{100}, rlim_t{3000}, rlim_t{700000}, rlim_t{1500000}}) {
+    const rlimit limit = {size, before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    ExpectError([&] { WriteStore(temp / "a.h5", "raw", 128, 60); }, ExitCode::kMachine, "a.h5");
+    setrlimit(RLIMIT_FSIZE, &before);
+    EXPECT_TRUE(fs::is_empty(temp.path())) << size;
+  }
+  WriteStore(temp / "a.h5", "raw", 128, 60);  // the library has survived
+  EXPECT_EQ(TileStoreReader(temp / "a.h5").size(), 60);
+}
+
+TEST(TileStore, NamesTheFolderThatIsMissing) {
+  TempFolder temp;
+  ExpectError([&] { TileStoreWriter writer(temp / "no/a.h5", Info("raw", 8)); }, ExitCode::kMachine,
+              "No such file");
+}
+
+}  // namespace
+}  // namespace eosin::core
