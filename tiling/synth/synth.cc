@@ -131,9 +131,7 @@ class SlideMaker {
         for (int64_t c = 0; c < level2_columns; ++c)
           level2.push_back(EncodeWindow(band, c * kTile));
       }
-      progress->Advance(
-          std::min<int64_t>(kBlockPixels, options_.height - block_row * kBlockPixels) *
-          options_.width / 1000);
+      progress->Advance(std::min<int64_t>(kBlock, rows_ - block_row * kBlock) * columns_);
     }
     writer.NextLevel(options_.width / 4, options_.height / 4);
     for (size_t i = 0; i < level1.size(); ++i) writer.WriteTile(static_cast<int64_t>(i), level1[i]);
@@ -332,7 +330,8 @@ void MakeSlides(const SynthOptions& options, const fs::path& out) {
   const int inner = std::max(1, threads / outer);
   std::vector<std::vector<std::string>> names(options.slides);
   {
-    core::Progress progress("synth", options.slides * options.width * options.height / 1000, "kpx");
+    const int64_t tiles = DivideUp(options.width, kTile) * DivideUp(options.height, kTile);
+    core::Progress progress("synth", options.slides * tiles, "tiles");
     core::ParallelFor(options.slides, outer, [&](int64_t i) {
       SlideMaker maker(options, i, out);
       names[i] = maker.Make(inner, &progress);
