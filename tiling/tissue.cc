@@ -2,6 +2,7 @@
 #include "tiling/tissue.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fmt/format.h>
 #include <opencv2/imgproc.hpp>
@@ -17,24 +18,30 @@ struct Split {
   double low_mean = 0, high_mean = 0, mean = 0;
 };
 
-// Otsu's threshold of a histogram and the two class means.
-Split Otsu(const cv::Mat& grey) {
-  double histogram[256] = {};
+using Histogram = std::array<double, 256>;
+
+Histogram Count(const cv::Mat& grey) {
+  Histogram histogram{};
   for (int y = 0; y < grey.rows; ++y) {
     const uint8_t* row = grey.ptr(y);
     for (int x = 0; x < grey.cols; ++x) ++histogram[row[x]];
   }
+  return histogram;
+}
+
+// Otsu's threshold of the values up to `last`, and the two class means.
+Split Otsu(const Histogram& histogram, int last) {
   double total = 0, sum = 0;
-  for (int v = 0; v < 256; ++v) {
-    total += histogram[v];
-    sum += v * histogram[v];
+  for (int v = 0; v <= last; ++v) {
+    total += histogram[static_cast<size_t>(v)];
+    sum += v * histogram[static_cast<size_t>(v)];
   }
   Split best;
   best.mean = best.low_mean = best.high_mean = total > 0 ? sum / total : 0;
   double best_variance = 0, below = 0, below_sum = 0;
-  for (int v = 0; v < 255; ++v) {
-    below += histogram[v];
-    below_sum += v * histogram[v];
+  for (int v = 0; v < last; ++v) {
+    below += histogram[static_cast<size_t>(v)];
+    below_sum += v * histogram[static_cast<size_t>(v)];
     if (below == 0 || below == total) continue;
     const double low = below_sum / below, high = (sum - below_sum) / (total - below);
     const double variance = below * (total - below) * (high - low) * (high - low);
@@ -81,9 +88,18 @@ core::Image SegmentTissue(const core::Image& overview, double overview_mpp,
     cv::medianBlur(saturation, saturation, settings.median);
   }
 
-  const Split split = Otsu(saturation);
-  double threshold = std::clamp(split.threshold, settings.min_saturation, settings.max_threshold);
-  if (split.high_mean - split.low_mean < settings.min_separation) {
+  const Histogram histogram = Count(saturation);
+  const auto separated = [&](const Split& split) {
+    return split.high_mean - split.low_mean >= settings.min_separation;
+  };
+  Split split = Otsu(histogram, 255);
+  double threshold = 0;
+  if (separated(split)) {
+    // Strong stain draws the threshold up; what faint tissue lies below it shows in a second pass.
+    const Split below = Otsu(histogram, static_cast<int>(split.threshold));
+    if (separated(below)) split = below;
+    threshold = std::clamp(split.threshold, settings.min_saturation, settings.max_threshold);
+  } else {
     // One class: all of it tissue when it is coloured, else none.
     threshold = split.mean > 2 * settings.min_saturation ? -1 : 255;
   }

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <cstdlib>
 #include <fmt/format.h>
+#include <mutex>
 #include <openslide.h>
+#include <tiffio.h>
 
 #include "core/base/error.h"
 
@@ -83,6 +85,12 @@ void Slide::OpenHandle() {
   if (!fs::exists(path_, ignored)) {
     throw core::SlideError("no such slide: " + path_.string(), "check the path");
   }
+  // OpenSlide reports what libtiff says; libtiff need not print it as well.
+  static std::once_flag once;
+  std::call_once(once, [] {
+    TIFFSetErrorHandler(nullptr);
+    TIFFSetWarningHandler(nullptr);
+  });
   handle_.reset(openslide_open(path_.c_str()));
   if (!handle_) {
     throw core::SlideError(
@@ -110,6 +118,13 @@ void Slide::ReadGeometry() {
     SlideLevel entry;
     openslide_get_level_dimensions(handle_.get(), level, &entry.width, &entry.height);
     entry.downsample = openslide_get_level_downsample(handle_.get(), level);
+    const auto side = [&](const char* name) {
+      return Number(properties_, fmt::format("openslide.level[{}].tile-{}", level, name));
+    };
+    const bool smaller_than_tile = static_cast<double>(entry.width) < side("width") ||
+                                   static_cast<double>(entry.height) < side("height");
+    if (smaller_than_tile && level > 0) break;
+    misread_ = smaller_than_tile;
     geometry_.levels.push_back(entry);
   }
   if (geometry_.levels.empty() || geometry_.levels[0].width <= 0 ||
@@ -174,6 +189,12 @@ core::Image Slide::ReadRegion(int64_t x0, int64_t y0, int level, int width, int 
     }
     throw core::SlideError(fmt::format("cannot read {} at {},{}: {}", path_.string(), x0, y0, reason),
                            "the file is damaged there; fetch it again or leave the part out (--roi)");
+  }
+  if (misread_) {
+    throw core::SlideError(fmt::format("{} ({} x {} px) is smaller than one of its TIFF tiles, which "
+                                       "OpenSlide misreads", path_.string(), geometry_.width,
+                                       geometry_.height),
+                           "save the picture again with smaller tiles");
   }
   core::Image image(width, height, 3);
   for (size_t i = 0; i < count; ++i) {

@@ -40,7 +40,9 @@ struct SlideMpp {
 struct SlideGeometry {
   int64_t width = 0, height = 0;           // level 0
   std::array<int64_t, 4> bounds{};         // x, y, width, height; the whole slide when not given
-  std::vector<SlideLevel> levels;          // level 0 first
+  // Level 0 first. Levels smaller than one of their own TIFF tiles are left out: OpenSlide 3.4.1 over
+  // libtiff 4.5 returns wrong pixels for them, without an error.
+  std::vector<SlideLevel> levels;
   SlideMpp mpp;
 };
 
@@ -87,6 +89,7 @@ class Slide {
   SlideGeometry geometry_;
   std::string vendor_;
   double objective_power_ = 0;
+  bool misread_ = false;  // level 0 is smaller than one of its tiles: ReadRegion throws
   std::map<std::string, std::string> properties_;
 };
 
