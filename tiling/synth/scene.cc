@@ -166,10 +166,12 @@ float Scene::Tissue(Point p) const {
   }
   if (inside < -250) return inside;
   inside += 150 * (noise_(p.x / 260, p.y / 260) - 0.5f) + 36 * (noise_(p.x / 55, p.y / 55) - 0.5f);
-  // Tears.
-  const float tear =
-      noise_(p.x / 330 + 40, p.y / 210 + 71) * 0.75f + noise_(p.x / 90 + 11, p.y / 60 + 29) * 0.25f;
-  return std::min(inside, (0.84f - tear) * 420);
+  // Tears, slanted against the noise lattice.
+  const float a = 0.86f * p.x + 0.5f * p.y, b = -0.5f * p.x + 0.86f * p.y;
+  const float tear = noise_(a / 330 + 40, b / 210 + 71) * 0.62f +
+                     noise_(a / 120 + 11, b / 85 + 29) * 0.26f +
+                     noise_(p.x / 37 + 50, p.y / 37 + 3) * 0.12f;
+  return std::min(inside, (0.79f - tear) * 380);
 }
 
 Point Scene::LatticePoint(int column, int row) const {
