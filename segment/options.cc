@@ -42,7 +42,7 @@ void SegmentOptions::Bind(core::OptionSet& set) {
   set.Add("model.aux", &aux, {.doc = "a second head on layer3 while training"});
   set.Add("model.dropout", &dropout, {.doc = "dropout of the head", .min = 0, .max = 0.95});
 
-  set.Add("train.init", &init, {.doc = "random, or a weights file for the backbone"});
+  set.Add("model.init", &init, {.doc = "random, or a weights file for the backbone"});
   set.Add("train.freeze", &freeze,
           {.doc = "the backbone from its input up to and including this stage stays as it is, batch "
                   "norm statistics too",
@@ -63,7 +63,7 @@ void SegmentOptions::Bind(core::OptionSet& set) {
   set.Add("train.ce", &ce, {.doc = "weight of the cross-entropy", .min = 0});
   set.Add("train.dice", &dice, {.doc = "weight of the soft Dice loss", .min = 0});
   set.Add("train.aux_weight", &aux_weight, {.doc = "weight of the second head's loss", .min = 0});
-  set.Add("train.seed", &seed,
+  set.Add("seed", &seed,
           {.doc = "draws the head, the order and the augmentation", .min = 0, .max = 1e9});
   set.Add("train.val_every", &val_every,
           {.doc = "validate every so many steps; 0 = ten times", .unit = "steps", .min = 0});

@@ -5,6 +5,7 @@
 // window is mirrored up to it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

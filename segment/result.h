@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,9 @@ struct SegmentResult {
   std::vector<eval::ImageCounts> test;       // of the best model by validation
   std::vector<eval::ImageCounts> test_last;  // of the last
 };
+
+// Called after each training step with the number of steps done and the last known mean loss.
+using StepHook = std::function<void(int64_t steps, double loss)>;
 
 void WriteResult(const std::filesystem::path& path, const SegmentResult& result);
 // Throws DataError when the file is missing or is not a result.

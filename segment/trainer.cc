@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <map>
 #include <memory>
 
 #include "core/base/error.h"
@@ -21,8 +22,8 @@
 #include "engine/training/run_folder.h"
 #include "engine/training/schedule.h"
 #include "engine/weights/weights.h"
+#include "segment/build_model.h"
 #include "segment/crops.h"
-#include "segment/deeplab.h"
 #include "segment/freeze.h"
 #include "segment/losses.h"
 #include "segment/predict_image.h"
@@ -37,20 +38,6 @@ namespace {
 
 using eval::Metric;
 
-DeepLabOptions NetOptions(const SegmentOptions& options) {
-  DeepLabOptions net;
-  net.backbone.arch = options.arch;
-  net.backbone.stem = options.stem;
-  net.backbone.width = static_cast<int>(options.width);
-  net.backbone.output_stride = static_cast<int>(options.output_stride);
-  net.classes = static_cast<int>(options.data.classes.size());
-  net.rates.assign(options.rates.begin(), options.rates.end());
-  net.head_channels = static_cast<int>(options.head_channels);
-  net.aux = options.aux;
-  net.dropout = options.dropout;
-  return net;
-}
-
 class Training {
  public:
   Training(const SegmentOptions& options, const MaskDataset& data, const ImageSplit& split,
@@ -59,15 +46,15 @@ class Training {
         data_(data),
         split_(split),
         folder_(folder),
-        compute_(engine::ResolveCompute(options.compute)),
-        net_(NetOptions(options)) {
+        compute_(engine::ResolveCompute(options.compute)) {
     options_.Check();
-    const auto seed = static_cast<uint64_t>(options_.seed);
-    InitDeepLab(net_, seed, seed);
+    BuiltModel model = BuildModel(options_);
+    net_ = model.net;
+    normalization_ = model.normalization;
+    result_.weights_matched = model.matched;
     result_.init = options_.init == "random"
                        ? options_.init
                        : std::filesystem::path(options_.init).filename().string();
-    if (options_.init != "random") LoadBackbone();
     net_->to(compute_.device);
     engine::ToChannelsLast(*net_);
     frozen_ = std::make_unique<FrozenStages>(net_, options_.freeze);
@@ -151,14 +138,6 @@ class Training {
   }
 
  private:
-  void LoadBackbone() {
-    std::map<std::string, std::string> metadata;
-    const core::StateDict file = core::ReadWeights(options_.init, &metadata);
-    engine::LoadReport report = engine::LoadEncoder(*net_->backbone(), options_.init);
-    if (const auto normalization = engine::NormalizationOf(metadata)) normalization_ = *normalization;
-    result_.weights_matched = report.share_of_parameters;
-  }
-
   // Two groups, backbone and head, each with its rate; frozen parameters are left out.
   void MakeOptimizer() {
     engine::NamedParameters backbone, head;
@@ -264,7 +243,7 @@ class Training {
   const std::filesystem::path folder_;
   const engine::Compute compute_;
   engine::Normalization normalization_;
-  DeepLabV3 net_;
+  DeepLabV3 net_{nullptr};
   std::unique_ptr<FrozenStages> frozen_;
   std::unique_ptr<engine::Optimizer> optimizer_;
   std::vector<at::Tensor> best_state_;

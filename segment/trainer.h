@@ -5,7 +5,6 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 
 #include "segment/mask_dataset.h"
 #include "segment/options.h"
@@ -13,9 +12,6 @@
 #include "segment/study/split.h"
 
 namespace eosin::segment {
-
-// Called after each step with the number of steps done and the last known mean loss.
-using StepHook = std::function<void(int64_t steps, double loss)>;
 
 struct TrainExtras {
   bool save_model = false;  // model.safetensors and model.pth (best), last.safetensors

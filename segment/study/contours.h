@@ -2,6 +2,8 @@
 // An image with the outlines of its classes, for the report's gallery.
 #pragma once
 
+#include <cstddef>
+
 #include "core/image/image.h"
 
 namespace eosin::segment {

@@ -25,7 +25,7 @@ struct PrimaryComparison {
 PrimaryComparison ParsePrimary(const std::string& text);
 
 struct StudyOptions {
-  SegmentOptions segment;  // train.init, train.freeze and train.seed are set by each job
+  SegmentOptions segment;  // model.init, train.freeze and seed are set by each job
   SplitOptions split;
   std::vector<std::string> arms{"random", "imagenet", "ssl_partial", "ssl"};
   std::vector<double> fractions{0.1, 1.0};

@@ -53,7 +53,8 @@ std::vector<SegmentResult> RunJobs(const StudyOptions& options, const MaskDatase
                                    const StudyPlan& plan, const fs::path& folder,
                                    const TrainFunction& train) {
   std::vector<SegmentResult> results;
-  core::Progress progress("study", static_cast<int64_t>(plan.jobs.size()), "models");
+  const int64_t steps = options.segment.steps;
+  core::Progress progress("study", static_cast<int64_t>(plan.jobs.size()) * steps, "steps");
   for (const Job& job : plan.jobs) {
     core::ThrowIfInterrupted();
     const fs::path job_folder = folder / "runs" / job.name;
@@ -66,19 +67,20 @@ std::vector<SegmentResult> RunJobs(const StudyOptions& options, const MaskDatase
             fmt::format("{} was made with other settings, data or weights", done.string()),
             "give another --out folder, or the settings in that folder's config.toml");
       }
-      progress.Advance();
+      progress.Advance(steps);
       continue;
     }
     fs::remove_all(job_folder);  // what a killed run left; no result, so nothing is lost
     core::MakeFolder(job_folder);
-    progress.SetNote(job.name);
+    progress.SetNote(
+        fmt::format("{} ({} of {} models)", job.name, results.size() + 1, plan.jobs.size()));
     ImageSplit split = plan.split;
     split.train = job.train;
-    SegmentResult result = train(JobOptions(options, job), data, split, job_folder);
+    SegmentResult result = train(JobOptions(options, job), data, split, job_folder,
+                                 [&](int64_t, double) { progress.Advance(); });
     result.fingerprint = fingerprint;
     WriteResult(done, result);
     results.push_back(std::move(result));
-    progress.Advance();
   }
   return results;
 }

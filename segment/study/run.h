@@ -16,9 +16,11 @@ namespace eosin::segment {
 
 namespace fs = std::filesystem;
 
-// Trains one model and leaves its files in `folder`; see TrainSegmenter.
-using TrainFunction = std::function<SegmentResult(const SegmentOptions&, const MaskDataset&,
-                                                  const ImageSplit&, const fs::path& folder)>;
+// Trains one model and leaves its files in `folder`; see TrainSegmenter. Calls `hook` after each
+// step.
+using TrainFunction =
+    std::function<SegmentResult(const SegmentOptions&, const MaskDataset&, const ImageSplit&,
+                                const fs::path& folder, const StepHook& hook)>;
 
 // The options of one job: the study's recipe with the arm's init, freeze and rate and the run seed.
 // Equal seeds give equal label subset, head initialisation, order and augmentation in every arm.
