@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tiling/batch.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <chrono>
-#include <fmt/format.h>
 #include <map>
 #include <optional>
 #include <set>
@@ -36,8 +36,8 @@ double Since(Clock::time_point start) {
 
 const std::vector<std::string>& CsvHeader() {
   static const std::vector<std::string> kHeader = {
-      "slide", "status",     "reason",   "patches", "bad",  "tissue", "bytes", "seconds",
-      "mpp",   "mpp_source", "tile_mpp", "level",   "exact", "store"};
+      "slide",   "status", "reason",     "patches",  "bad",   "tissue", "bytes",
+      "seconds", "mpp",    "mpp_source", "tile_mpp", "level", "exact",  "store"};
   return kHeader;
 }
 
@@ -108,9 +108,9 @@ void CheckMask(const TileOptions& options, size_t slides) {
   if (!options.UsesMaskFile()) return;
   if (!fs::exists(options.tissue)) {
     const std::string nearest = core::NearestWord(options.tissue, {"otsu", "none"});
-    throw core::ConfigError(
-        "tissue = " + options.tissue + " is neither a method nor a file",
-        nearest.empty() ? "otsu, none, or the path of a mask picture" : "did you mean " + nearest + "?");
+    throw core::ConfigError("tissue = " + options.tissue + " is neither a method nor a file",
+                            nearest.empty() ? "otsu, none, or the path of a mask picture"
+                                            : "did you mean " + nearest + "?");
   }
   if (slides > 1 && !fs::is_directory(options.tissue)) {
     throw core::ConfigError(fmt::format("one mask, {}, for {} slides", options.tissue, slides),
@@ -127,17 +127,18 @@ bool AlreadyDone(const fs::path& store, const fs::path& slide, const std::string
   try {
     reader.emplace(store);
   } catch (const core::StoreError& error) {
-    throw core::StoreError(fmt::format("{} is there and cannot be used: {}", store.string(),
-                                       error.what()), hint);
+    throw core::StoreError(
+        fmt::format("{} is there and cannot be used: {}", store.string(), error.what()), hint);
   }
   const core::TileStoreInfo& info = reader->info();
   if (info.slide_hash != core::QuickHash(slide)) {
-    throw core::StoreError(fmt::format("{} was made from another slide, {}", store.string(),
-                                       info.slide_name), hint);
+    throw core::StoreError(
+        fmt::format("{} was made from another slide, {}", store.string(), info.slide_name), hint);
   }
   if (info.settings != settings) {
     throw core::StoreError(fmt::format("{} was made with other settings: {} instead of {}",
-                                       store.string(), info.settings, settings), hint);
+                                       store.string(), info.settings, settings),
+                           hint);
   }
   result->tiles = reader->size();
   for (int64_t i = 0; i < reader->size(); ++i) {
@@ -201,10 +202,9 @@ core::TileStoreInfo StoreInfo(const Slide& slide, const Plan& plan, const TileOp
     throw core::SlideError("no tile of " + name + " lies wholly inside a region of interest",
                            "make the --roi larger: the grid starts at 0,0 of the slide, not of it");
   }
-  throw core::SlideError(
-      fmt::format("{} is smaller than one tile of {} x {} level-0 pixels", name,
-                  plan.patch_size_level0, plan.patch_size_level0),
-      "take smaller tiles (--size) or a finer scale (--mpp)");
+  throw core::SlideError(fmt::format("{} is smaller than one tile of {} x {} level-0 pixels", name,
+                                     plan.patch_size_level0, plan.patch_size_level0),
+                         "take smaller tiles (--size) or a finer scale (--mpp)");
 }
 
 struct Prepared {
@@ -221,8 +221,7 @@ Prepared Prepare(Slide& slide, const TileOptions& options) {
            options);  // refuses the scale before any pixel is read
   const TissueSettings settings;
   const double longest = static_cast<double>(std::max(slide.width(), slide.height())) * mpp0;
-  const double mpp =
-      std::min(settings.overview_mpp, std::max(mpp0, longest / kPreviewPixels));
+  const double mpp = std::min(settings.overview_mpp, std::max(mpp0, longest / kPreviewPixels));
   prepared.overview = ReadOverview(slide, mpp);
   if (options.UsesMaskFile()) {
     prepared.tissue = ReadTissueMask(MaskPath(options, slide.path().stem().string()), slide.width(),
@@ -230,9 +229,9 @@ Prepared Prepare(Slide& slide, const TileOptions& options) {
   } else if (options.tissue == "otsu") {
     const double scale = prepared.overview.scale;
     const int block = std::max(1, static_cast<int>(settings.overview_mpp / (scale * mpp0) + 0.01));
-    prepared.tissue = TissueMask(SegmentTissue(ShrinkByMean(prepared.overview.image, block),
-                                               scale * block * mpp0, settings),
-                                 scale * block);
+    prepared.tissue = TissueMask(
+        SegmentTissue(ShrinkByMean(prepared.overview.image, block), scale * block * mpp0, settings),
+        scale * block);
   }
   prepared.plan = MakePlan(slide.geometry(), prepared.mask(), options);
   if (prepared.plan.tiles.empty()) ThrowNoTiles(slide, prepared.plan, prepared.mask(), options);
@@ -267,9 +266,6 @@ void MakeStore(Slide& slide, const Prepared& prepared, const TileOptions& option
   writer.SetPreview("thumbnail", previews.thumbnail);
   if (!previews.tissue.empty()) writer.SetPreview("tissue", previews.tissue);
   writer.SetPreview("grid", previews.grid);
-  // The picture first: a store that is there means that the slide is done.
-  core::WriteFileAtomic(out / (result->stem + ".preview.jpg"),
-                        {reinterpret_cast<const char*>(previews.grid.data()), previews.grid.size()});
   writer.Finish();
   result->bad = extracted.bad;
   result->bytes = static_cast<int64_t>(fs::file_size(store));
@@ -285,8 +281,8 @@ void Process(const fs::path& path, const TileOptions& options, const fs::path& o
   if (options.UsesMaskFile()) mask_hash = core::Sha256File(MaskPath(options, result->stem));
   const std::string settings = options.Settings(mask_hash);
   const fs::path store = out / (result->stem + ".h5");
-  const bool there = !batch.dry_run && !batch.overwrite &&
-                     AlreadyDone(store, path, settings, result);
+  const bool there =
+      !batch.dry_run && !batch.overwrite && AlreadyDone(store, path, settings, result);
   if (!there) {
     Slide slide = Slide::Open(path);
     if (options.mpp_override > 0) slide.OverrideMpp(options.mpp_override);
@@ -295,10 +291,10 @@ void Process(const fs::path& path, const TileOptions& options, const fs::path& o
     const Prepared prepared = Prepare(slide, options);
     const auto [x, y, width, height] = slide.geometry().bounds;
     result->tissue_share =
-        prepared.tissue ? prepared.tissue->Share(static_cast<double>(x), static_cast<double>(y),
-                                                 static_cast<double>(width),
-                                                 static_cast<double>(height))
-                        : 1;
+        prepared.tissue
+            ? prepared.tissue->Share(static_cast<double>(x), static_cast<double>(y),
+                                     static_cast<double>(width), static_cast<double>(height))
+            : 1;
     result->tiles = static_cast<int64_t>(prepared.plan.tiles.size());
     result->tile_mpp = prepared.plan.tile_mpp;
     result->level = prepared.plan.level;
@@ -313,6 +309,11 @@ void Process(const fs::path& path, const TileOptions& options, const fs::path& o
     result->status = "done";
   }
   const core::TileStoreReader written(store);  // what is on disk can be read
+  const fs::path picture = out / (result->stem + ".preview.jpg");
+  if (!there || !fs::exists(picture)) {
+    const core::Bytes jpeg = written.ReadPreview("grid");
+    core::WriteFileAtomic(picture, {reinterpret_cast<const char*>(jpeg.data()), jpeg.size()});
+  }
   if (batch.export_clam) {
     core::MakeFolder(out / "clam");
     core::WriteClamCoords(out / "clam" / (result->stem + ".h5"), written);
@@ -328,8 +329,8 @@ std::vector<fs::path> FindSlides(const std::vector<fs::path>& paths) {
     if (seen.insert(fs::weakly_canonical(path)).second) slides.push_back(path);
   };
   for (const fs::path& path : paths) {
-    if (!fs::exists(path)) throw core::DataError("no such slide or folder: " + path.string(),
-                                                 "check the path");
+    if (!fs::exists(path))
+      throw core::DataError("no such slide or folder: " + path.string(), "check the path");
     if (!fs::is_directory(path)) {
       take(path);
       continue;
@@ -368,9 +369,9 @@ std::vector<SlideResult> TileSlides(const std::vector<fs::path>& slides, const T
     result.slide = slides[i];
     result.stem = slides[i].stem().string();
     const Clock::time_point start = Clock::now();
-    const std::string label =
-        slides.size() > 1 ? fmt::format("[{}/{}] {}", i + 1, slides.size(), result.stem)
-                          : result.stem;
+    const std::string label = slides.size() > 1
+                                  ? fmt::format("[{}/{}] {}", i + 1, slides.size(), result.stem)
+                                  : result.stem;
     try {
       core::ThrowIfInterrupted();
       Process(slides[i], options, out, batch, label, &result);

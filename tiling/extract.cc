@@ -138,7 +138,7 @@ ExtractResult ExtractTiles(Slide& slide, const Plan& plan, const TileOptions& op
     UnitQueue& queue;
     ~StopAtExit() { queue.Stop(); }
   };
-  std::vector<std::jthread> pool;       // joins after the queue was stopped
+  std::vector<std::jthread> pool;  // joins after the queue was stopped
   const StopAtExit stop_at_exit{queue};
   for (int64_t i = 0; i < decoders; ++i) {
     pool.emplace_back([&, first = i == 0] {

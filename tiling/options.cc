@@ -15,13 +15,15 @@ constexpr double kDefaultMpp = 0.5;
 
 void TileOptions::Bind(core::OptionSet& set) {
   set.Add("mpp", &mpp,
-          {.doc = "scale of the tiles; 0: from magnification, else 0.5", .unit = "um/px", .min = 0,
+          {.doc = "scale of the tiles; 0: from magnification, else 0.5",
+           .unit = "um/px",
+           .min = 0,
            .max = 100});
   set.Add("magnification", &magnification,
-          {.doc = "scale of the tiles as 10 / mpp (20 = 0.5 um/px); 0: not given", .min = 0,
+          {.doc = "scale of the tiles as 10 / mpp (20 = 0.5 um/px); 0: not given",
+           .min = 0,
            .max = 200});
-  set.Add("size", &size,
-          {.doc = "side of a tile", .unit = "output px", .min = 8, .max = 8192});
+  set.Add("size", &size, {.doc = "side of a tile", .unit = "output px", .min = 8, .max = 8192});
   set.Add("stride", &stride,
           {.doc = "distance of tiles; 0: the size", .unit = "output px", .min = 0, .max = 65536});
   set.Add("tissue", &tissue,
@@ -30,13 +32,16 @@ void TileOptions::Bind(core::OptionSet& set) {
   set.Add("min_tissue", &min_tissue, {.doc = "least tissue share of a tile", .min = 0, .max = 1});
   set.Add("roi", &roi,
           {.doc = "tiles only inside these rectangles: x,y,width,height, four numbers each",
-           .unit = "level-0 px", .min = 0});
+           .unit = "level-0 px",
+           .min = 0});
   set.Add("encoding", &encoding,
           {.doc = "how tiles are stored", .choices = {"jpeg", "png", "raw"}});
   set.Add("quality", &quality, {.doc = "of JPEG", .min = 1, .max = 100});
   set.Add("mpp_override", &mpp_override,
           {.doc = "scale of the slide's level 0 instead of the file's; 0: the file's",
-           .unit = "um/px", .min = 0, .max = 100});
+           .unit = "um/px",
+           .min = 0,
+           .max = 100});
   set.Add("allow_upsample", &allow_upsample,
           {.doc = "allow tiles finer than the slide by more than 5 %"});
 }
@@ -53,7 +58,8 @@ void TileOptions::Check() const {
         "give one of them");
   }
   if (size < 8 || size > 8192) {
-    throw core::ConfigError(fmt::format("size = {} is out of range", size), "from 8 to 8192 pixels");
+    throw core::ConfigError(fmt::format("size = {} is out of range", size),
+                            "from 8 to 8192 pixels");
   }
   if (roi.size() % 4 != 0) {
     throw core::ConfigError(
@@ -62,9 +68,9 @@ void TileOptions::Check() const {
   }
   for (size_t i = 0; i < roi.size(); i += 4) {
     if (roi[i + 2] <= 0 || roi[i + 3] <= 0) {
-      throw core::ConfigError(fmt::format("roi {},{},{},{} is empty", roi[i], roi[i + 1], roi[i + 2],
-                                          roi[i + 3]),
-                              "width and height must be positive");
+      throw core::ConfigError(
+          fmt::format("roi {},{},{},{} is empty", roi[i], roi[i + 1], roi[i + 2], roi[i + 3]),
+          "width and height must be positive");
     }
   }
 }

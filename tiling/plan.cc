@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tiling/plan.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 
 #include "core/base/error.h"
 
@@ -28,7 +28,9 @@ double BytesPerPixel(const TileOptions& options) {
 void ChooseLevel(const SlideGeometry& slide, const TileOptions& options, Plan* plan) {
   const double mpp0 = slide.mpp.mean();
   const double target = options.TargetMpp();
-  const auto level_mpp = [&](int i) { return mpp0 * slide.levels[static_cast<size_t>(i)].downsample; };
+  const auto level_mpp = [&](int i) {
+    return mpp0 * slide.levels[static_cast<size_t>(i)].downsample;
+  };
   int nearest = 0, finer = 0;
   for (int i = 1; i < static_cast<int>(slide.levels.size()); ++i) {
     if (std::abs(level_mpp(i) - target) < std::abs(level_mpp(nearest) - target)) nearest = i;
@@ -40,15 +42,17 @@ void ChooseLevel(const SlideGeometry& slide, const TileOptions& options, Plan* p
   if (!options.allow_upsample && target < mpp0 * (1 - kUpsampleTolerance)) {
     throw core::SlideError(
         fmt::format("{:.4g} um/px is finer than the slide's {:.4g} um/px", target, mpp0),
-        fmt::format("ask for --mpp {:.4g} or coarser, or invent detail with --allow-upsample", mpp0));
+        fmt::format("ask for --mpp {:.4g} or coarser, or invent detail with --allow-upsample",
+                    mpp0));
   }
   const double size = static_cast<double>(options.size);
   plan->tile_size = static_cast<int>(options.size);
   plan->downsample = plan->tile_mpp / mpp0;
   plan->patch_size_level0 = std::max<int64_t>(1, std::llround(size * plan->downsample));
-  plan->read_size = plan->exact ? plan->tile_size
-                                : static_cast<int>(std::max<long long>(
-                                      1, std::llround(size * plan->tile_mpp / level_mpp(plan->level))));
+  plan->read_size = plan->exact
+                        ? plan->tile_size
+                        : static_cast<int>(std::max<long long>(
+                              1, std::llround(size * plan->tile_mpp / level_mpp(plan->level))));
 }
 
 bool InsideRoi(const std::vector<double>& roi, double x, double y, double side) {
@@ -98,11 +102,12 @@ Plan MakePlan(const SlideGeometry& slide, const TissueMask* tissue, const TileOp
       (kept ? plan.tiles : plan.rejected).push_back(tile);
     }
   }
-  const double tile_bytes =
-      BytesPerPixel(options) * static_cast<double>(options.size) * static_cast<double>(options.size);
-  constexpr double kFixed = 600e3;  // previews, attributes, the last chunk's slack
-  plan.predicted_bytes = static_cast<int64_t>(
-      (tile_bytes + 32) * static_cast<double>(plan.tiles.size()) + kFixed);
+  const double tile_bytes = BytesPerPixel(options) * static_cast<double>(options.size) *
+                            static_cast<double>(options.size);
+  constexpr double kPreviews = 500e3, kChunk = 1 << 20;  // tile bytes come in whole chunks
+  const double count = static_cast<double>(plan.tiles.size());
+  plan.predicted_bytes = static_cast<int64_t>(std::ceil(tile_bytes * count / kChunk) * kChunk +
+                                              32 * count + kPreviews);
   return plan;
 }
 

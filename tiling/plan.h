@@ -25,13 +25,13 @@ struct PlannedTile {
 };
 
 struct Plan {
-  double tile_mpp = 0;        // um per output pixel, as it will be
-  int level = 0;              // the level read
-  bool exact = false;         // that level's pixels are the tiles', no resampling
-  int read_size = 0;          // pixels of that level, a side
-  int tile_size = 0;          // output pixels, a side
-  double downsample = 1;      // level-0 pixels per output pixel
-  int64_t patch_size_level0 = 0;  // side of a tile in level-0 pixels
+  double tile_mpp = 0;                // um per output pixel, as it will be
+  int level = 0;                      // the level read
+  bool exact = false;                 // that level's pixels are the tiles', no resampling
+  int read_size = 0;                  // pixels of that level, a side
+  int tile_size = 0;                  // output pixels, a side
+  double downsample = 1;              // level-0 pixels per output pixel
+  int64_t patch_size_level0 = 0;      // side of a tile in level-0 pixels
   std::vector<PlannedTile> tiles;     // row by row
   std::vector<PlannedTile> rejected;  // grid places with too little tissue
   int64_t outside_roi = 0;            // grid places outside every region of interest

@@ -43,7 +43,8 @@ void DrawTiles(const std::vector<PlannedTile>& tiles, double side, double scale,
     const auto place = [&](double v) { return static_cast<int>(v / scale); };
     const double x = static_cast<double>(tile.x), y = static_cast<double>(tile.y);
     const cv::Point from(place(x), place(y));
-    const cv::Point to(std::max(from.x, place(x + side) - 1), std::max(from.y, place(y + side) - 1));
+    const cv::Point to(std::max(from.x, place(x + side) - 1),
+                       std::max(from.y, place(y + side) - 1));
     cv::rectangle(*picture, from, to, colour, 1);
   }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tiling/tissue.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <fmt/format.h>
 #include <opencv2/imgproc.hpp>
 
 #include "core/base/error.h"

@@ -3,9 +3,10 @@
 //
 // Otsu's threshold (IEEE Trans. SMC 9:62, 1979) on the HSV saturation of an overview at about
 // 8 um/px, after a median, and a second pass below the threshold for tissue much fainter than the
-// rest (double-pass, after Cancers 17:2918, 2025); then closing, specks dropped, small holes filled (lumina belong to the
-// tissue; large holes do not). Glass alone has no two classes to split: where the two means differ by
-// too little, the slide is all tissue or all background by its mean saturation.
+// rest (double-pass, after Cancers 17:2918, 2025); then closing, specks dropped, small holes filled
+// (lumina belong to the tissue; large holes do not). Glass alone has no two classes to split: where
+// the two means differ by too little, the slide is all tissue or all background by its mean
+// saturation.
 #pragma once
 
 #include <cstdint>
@@ -17,15 +18,15 @@
 namespace eosin::tiling {
 
 struct TissueSettings {
-  double overview_mpp = 8;         // um/px
-  int median = 5;                  // px of the overview, odd
-  double min_saturation = 12;      // of 255; paler is glass
-  double max_threshold = 60;       // of 255; Otsu may not cut into stained tissue
-  double min_separation = 14;      // of 255; means closer than this are one class
-  double dark = 40;                // of 255; all channels below: scanner's black, not tissue
-  double close_um = 40;            // diameter of the closing
-  double min_tissue_um2 = 5000;    // smaller specks are dropped
-  double min_hole_um2 = 20000;     // smaller holes are filled
+  double overview_mpp = 8;       // um/px
+  int median = 5;                // px of the overview, odd
+  double min_saturation = 12;    // of 255; paler is glass
+  double max_threshold = 60;     // of 255; Otsu may not cut into stained tissue
+  double min_separation = 14;    // of 255; means closer than this are one class
+  double dark = 40;              // of 255; all channels below: scanner's black, not tissue
+  double close_um = 40;          // diameter of the closing
+  double min_tissue_um2 = 5000;  // smaller specks are dropped
+  double min_hole_um2 = 20000;   // smaller holes are filled
 };
 
 class TissueMask {

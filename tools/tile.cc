@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // eosin tile: slides to tile stores.
+#include <fmt/format.h>
 #include <cstdio>
 #include <filesystem>
-#include <fmt/format.h>
 
 #include "core/base/files.h"
 #include "core/base/log.h"
@@ -14,8 +14,10 @@ namespace eosin::tools {
 namespace {
 
 constexpr const char* kAbout =
-    "Cuts whole-slide images into tile stores: one HDF5 file a slide, <out>/<slide>.h5, beside it a\n"
-    "picture <slide>.preview.jpg (green: tissue, blue: tiles kept, grey: left out) and tiles.csv with\n"
+    "Cuts whole-slide images into tile stores: one HDF5 file a slide, <out>/<slide>.h5, beside it "
+    "a\n"
+    "picture <slide>.preview.jpg (green: tissue, blue: tiles kept, grey: left out) and tiles.csv "
+    "with\n"
     "one row a slide. Slides are all that OpenSlide reads: SVS, TIFF, NDPI, MRXS, SCN, BIF, ...\n"
     "Folders are searched through. A slide that is done already is skipped; run the same command\n"
     "again after an interruption.";
@@ -24,12 +26,15 @@ constexpr const char* kExamples =
     "Examples:\n"
     "  eosin tile slides/ --out tiles --mpp 0.5                     256 px tiles of tissue, 20x\n"
     "  eosin tile a.svs --out tiles --mpp 1 --size 224 --stride 112   half overlapping\n"
-    "  eosin tile a.svs --out tiles --dry-run                       how many, how large; writes nothing\n"
+    "  eosin tile a.svs --out tiles --dry-run                       how many, how large; writes "
+    "nothing\n"
     "  eosin tile tcga.svs --out tiles --mpp-override 0.25          a slide that lost its scale\n"
     "\n"
-    "Scale is in microns per pixel, never a rounded magnification: where a level of the slide lies\n"
+    "Scale is in microns per pixel, never a rounded magnification: where a level of the slide "
+    "lies\n"
     "within 1 % of --mpp its pixels are taken as they are, otherwise tiles are resampled from the\n"
-    "next finer level. The grid starts at 0,0 (or at the scanner's bounds); coordinates are level-0\n"
+    "next finer level. The grid starts at 0,0 (or at the scanner's bounds); coordinates are "
+    "level-0\n"
     "pixels. CLAM, TRIDENT and h5py read the stores as they are.\n"
     "\n"
     "Exit codes: 0 all slides done; 1 a slide failed (the others are done; tiles.csv says why);\n"
@@ -37,7 +42,8 @@ constexpr const char* kExamples =
 
 std::string Size(int64_t bytes) {
   const double value = static_cast<double>(bytes);
-  return value < 1e9 ? fmt::format("{:.1f} MB", value / 1e6) : fmt::format("{:.2f} GB", value / 1e9);
+  return value < 1e9 ? fmt::format("{:.1f} MB", value / 1e6)
+                     : fmt::format("{:.2f} GB", value / 1e9);
 }
 
 void Report(const tiling::SlideResult& result, bool quiet) {

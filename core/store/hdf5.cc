@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/store/hdf5.h"
 
+#include <hdf5.h>
 #include <algorithm>
 #include <cstring>
-#include <hdf5.h>
 #include <mutex>
 #include <utility>
 
@@ -50,20 +50,28 @@ std::string LastError() {
 
 hid_t FileType(Type type) {
   switch (type) {
-    case Type::kUint8: return H5T_STD_U8LE;
-    case Type::kInt64: return H5T_STD_I64LE;
-    case Type::kUint64: return H5T_STD_U64LE;
-    case Type::kFloat32: return H5T_IEEE_F32LE;
+    case Type::kUint8:
+      return H5T_STD_U8LE;
+    case Type::kInt64:
+      return H5T_STD_I64LE;
+    case Type::kUint64:
+      return H5T_STD_U64LE;
+    case Type::kFloat32:
+      return H5T_IEEE_F32LE;
   }
   return H5T_STD_U8LE;
 }
 
 hid_t MemoryType(Type type) {
   switch (type) {
-    case Type::kUint8: return H5T_NATIVE_UINT8;
-    case Type::kInt64: return H5T_NATIVE_INT64;
-    case Type::kUint64: return H5T_NATIVE_UINT64;
-    case Type::kFloat32: return H5T_NATIVE_FLOAT;
+    case Type::kUint8:
+      return H5T_NATIVE_UINT8;
+    case Type::kInt64:
+      return H5T_NATIVE_INT64;
+    case Type::kUint64:
+      return H5T_NATIVE_UINT64;
+    case Type::kFloat32:
+      return H5T_NATIVE_FLOAT;
   }
   return H5T_NATIVE_UINT8;
 }

@@ -128,9 +128,9 @@ class Group : public Object {
   // Empty 1-d dataset to be filled by WriteChunk.
   Dataset CreateBytes(const std::string& name, int64_t chunk);
   Dataset OpenDataset(const std::string& name) const;
-  bool Has(const std::string& name) const;       // a direct member, group or dataset
+  bool Has(const std::string& name) const;  // a direct member, group or dataset
   bool IsDataset(const std::string& name) const;
-  std::vector<std::string> Names() const;        // members, sorted
+  std::vector<std::string> Names() const;  // members, sorted
 
  protected:
   Group() = default;

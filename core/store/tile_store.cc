@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/store/tile_store.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 
 #include "core/base/error.h"
 
@@ -120,9 +120,9 @@ void TileStoreWriter::Finish() {
     hdf5::Group group = file_.CreateGroup("labels");
     for (const auto& [name, ids] : labels_) {
       if (static_cast<int64_t>(ids.size()) != size()) {
-        throw DataError(fmt::format("labels {} name {} tiles, the store has {}", name, ids.size(),
-                                    size()),
-                        "give one class id a tile");
+        throw DataError(
+            fmt::format("labels {} name {} tiles, the store has {}", name, ids.size(), size()),
+            "give one class id a tile");
       }
       group.CreateDataset<int64_t>(name, ids, {size()});
     }
@@ -285,8 +285,9 @@ Image TileStoreReader::Decode(int64_t i) const {
     image = DecodeRgb(bytes, source);
   }
   if (image.width != side || image.height != side) {
-    throw StoreError(fmt::format("{} is {} x {} px, not {}", source, image.width, image.height, side),
-                     kMakeAgain);
+    throw StoreError(
+        fmt::format("{} is {} x {} px, not {}", source, image.width, image.height, side),
+        kMakeAgain);
   }
   return image;
 }

@@ -39,8 +39,8 @@ struct TileStoreInfo {
   int64_t height = 0;
   double mpp_x = 0;  // um per level-0 pixel
   double mpp_y = 0;
-  std::string mpp_source;     // e.g. "openslide.mpp-x", "override"
-  double objective_power = 0;  // 0 unknown
+  std::string mpp_source;           // e.g. "openslide.mpp-x", "override"
+  double objective_power = 0;       // 0 unknown
   std::array<int64_t, 4> bounds{};  // x, y, width, height of the scanned part
   int64_t tile_size = 0;            // output pixels
   double tile_mpp = 0;              // um per output pixel
@@ -54,7 +54,7 @@ struct TileStoreInfo {
   int64_t level_height = 0;
   std::string software;  // set by the writer, e.g. "eosin 0.1.0"
 
-  double Mpp() const;           // geometric mean of mpp_x and mpp_y
+  double Mpp() const;             // geometric mean of mpp_x and mpp_y
   std::string SlideStem() const;  // slide_name without its extension
 };
 
@@ -84,7 +84,7 @@ class TileStoreWriter {
   AtomicFile target_;
   hdf5::File file_;
   hdf5::Dataset bytes_;
-  Bytes chunk_;         // the chunk being filled
+  Bytes chunk_;          // the chunk being filled
   int64_t flushed_ = 0;  // bytes in the file
   std::vector<int64_t> coords_;
   std::vector<uint64_t> offsets_{0};
@@ -96,7 +96,8 @@ class TileStoreWriter {
 };
 
 // Reads one store. Opening checks format, version, completeness, shapes and offsets and throws
-// StoreError naming what is wrong. All methods are thread-safe; decoding runs outside the HDF5 lock.
+// StoreError naming what is wrong. All methods are thread-safe; decoding runs outside the HDF5
+// lock.
 class TileStoreReader {
  public:
   struct Point {

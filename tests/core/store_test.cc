@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/resource.h>
 #include <atomic>
 #include <csignal>
 #include <fstream>
 #include <functional>
-#include <sys/resource.h>
 
 #include "core/base/files.h"
 #include "core/base/threads.h"
@@ -187,8 +187,9 @@ TEST(TileStore, RefusesFilesThatAreCutShort) {
   WriteStore(temp / "a.h5", "png", 32, 20);
   const std::string whole = ReadFile(temp / "a.h5");
   for (const double share : {0.0, 0.001, 0.1, 0.5, 0.9, 0.999}) {
-    WriteFileAtomic(temp / "cut.h5",
-                    whole.substr(0, static_cast<size_t>(share * static_cast<double>(whole.size()))));
+    WriteFileAtomic(
+        temp / "cut.h5",
+        whole.substr(0, static_cast<size_t>(share * static_cast<double>(whole.size()))));
     ExpectError([&] { TileStoreReader reader(temp / "cut.h5"); }, ExitCode::kBadInput, "cut.h5");
   }
 }
@@ -200,7 +201,8 @@ TEST(TileStore, TellsStoresFromOtherFiles) {
   EXPECT_FALSE(TileStoreReader::LooksLikeStore(temp / "none.h5"));
   WriteFileAtomic(temp / "text.h5", "not HDF5");
   EXPECT_FALSE(TileStoreReader::LooksLikeStore(temp / "text.h5"));
-  ExpectError([&] { TileStoreReader reader(temp / "text.h5"); }, ExitCode::kBadInput, "not an HDF5");
+  ExpectError([&] { TileStoreReader reader(temp / "text.h5"); }, ExitCode::kBadInput,
+              "not an HDF5");
   ExpectError([&] { TileStoreReader reader(temp / "none.h5"); }, ExitCode::kBadInput, "none.h5");
   hdf5::File other = hdf5::File::Create(temp / "other.h5");
   other.Close();
@@ -280,7 +282,12 @@ TEST(TileStore, RefusesWhatContradictsItself) {
   refused([](Parts& p) { p.status = {0}; }, "status");
   refused([](Parts& p) { p.tissue = {1, 1, 1}; }, "tissue");
   refused([](Parts& p) { p.coords_shape = {4, 1}; }, "N x 2");
-  refused([](Parts& p) { p.encoding = "png"; p.offsets = {0, 0, 384}; }, "tile 0 has 0 bytes");
+  refused(
+      [](Parts& p) {
+        p.encoding = "png";
+        p.offsets = {0, 0, 384};
+      },
+      "tile 0 has 0 bytes");
 }
 
 // A file size limit stands in for a full disk: writes fail the same way, with another reason.

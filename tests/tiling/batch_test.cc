@@ -2,9 +2,9 @@
 // Slides to stores, end to end: pixels, sameness, resuming, damage, and the result table.
 #include "tiling/batch.h"
 
+#include <sys/resource.h>
 #include <csignal>
 #include <fstream>
-#include <sys/resource.h>
 
 #include "core/base/files.h"
 #include "core/formats/csv.h"
@@ -130,7 +130,9 @@ TEST_F(TileSlidesTest, SkipsWhatIsDoneAndChecksItsSettings) {
   const std::string before = core::ReadFile(out_ / "a.h5");
   const auto time = fs::last_write_time(out_ / "a.h5");
   const std::string tissue = Cell(core::ReadCsv(out_ / "tiles.csv"), "a", "tissue");
+  fs::remove(out_ / "a.preview.jpg");
   EXPECT_EQ(One(slide, Options(0.5, 128), Quiet()).status, "skipped");
+  EXPECT_TRUE(fs::exists(out_ / "a.preview.jpg"));
   EXPECT_EQ(fs::last_write_time(out_ / "a.h5"), time);
   EXPECT_EQ(Cell(core::ReadCsv(out_ / "tiles.csv"), "a", "status"), "skipped");
   EXPECT_EQ(Cell(core::ReadCsv(out_ / "tiles.csv"), "a", "tissue"), tissue);
@@ -270,8 +272,7 @@ TEST_F(TileSlidesTest, StopsWhenTheDiskIsFull) {
   setrlimit(RLIMIT_FSIZE, &limit);
   ExpectError([&] { One(slide, Options(0.5, 128, "raw"), Quiet()); }, ExitCode::kMachine, "a.h5");
   setrlimit(RLIMIT_FSIZE, &before);
-  EXPECT_FALSE(fs::exists(out_ / "a.h5"));
-  EXPECT_FALSE(fs::exists(out_ / "a.h5.part"));
+  EXPECT_TRUE(fs::is_empty(out_));
 }
 
 TEST_F(TileSlidesTest, WritesCoordinatesForClam) {
@@ -345,12 +346,30 @@ TEST(RealSlides, HardFolderGivesARowEach) {
   TileOptions options = Options(1, 64, "jpeg");
   options.mpp_override = 0.5;
   int done = 0;
-  for (const SlideResult& result : TileSlides(FindSlides({folder}), options, temp / "out", Quiet())) {
+  for (const SlideResult& result :
+       TileSlides(FindSlides({folder}), options, temp / "out", Quiet())) {
     const bool broken = result.stem == "broken" || result.stem == "unreadable";
     EXPECT_FALSE(broken && result.status != "failed") << result.stem;
     done += result.status == "done";
   }
   EXPECT_GE(done, 4);
+}
+
+// An overview of a slide with one small biopsy: taken at its true scale, about 8 um/px.
+TEST(RealSlides, FindsASmallBiopsy) {
+  const fs::path path = DataFolder() / "slides" / "hard" / "kidney-48-5_pyr.tif";
+  EOSIN_REQUIRE_DATA(path);
+  TempFolder temp;
+  TileOptions options = Options(8, 32);
+  options.mpp_override = 8;
+  const SlideResult result = TileSlides({path}, options, temp / "out", Quiet()).at(0);
+  ASSERT_EQ(result.status, "done") << result.reason;
+  const TileStoreReader store(temp / "out/kidney-48-5_pyr.h5");
+  EXPECT_GE(store.size(), 3);
+  for (int64_t i = 0; i < store.size(); ++i) {  // it lies at 280-400, 500-570
+    EXPECT_NEAR(static_cast<double>(store.coords(i).x), 340, 64);
+    EXPECT_NEAR(static_cast<double>(store.coords(i).y), 530, 64);
+  }
 }
 
 TEST(RealSlides, TcgaWantsAnOverride) {

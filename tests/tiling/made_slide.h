@@ -2,10 +2,10 @@
 // Pyramids for tests, lossless, so that pixels can be told exactly. OpenSlide opens them as Aperio.
 #pragma once
 
+#include <tiffio.h>
 #include <algorithm>
 #include <cstdio>
 #include <string>
-#include <tiffio.h>
 #include <vector>
 
 #include "core/image/image.h"
@@ -40,7 +40,8 @@ inline void WriteSlide(const fs::path& path, const std::vector<core::Image>& lev
         std::fill(tile.begin(), tile.end(), uint8_t{0});
         const int columns = std::min(kMadeTile, level.width - x);
         for (int r = 0; r < std::min(kMadeTile, level.height - y); ++r) {
-          std::copy_n(level.at(x, y + r), columns * 3, &tile[static_cast<size_t>(r) * kMadeTile * 3]);
+          std::copy_n(level.at(x, y + r), columns * 3,
+                      &tile[static_cast<size_t>(r) * kMadeTile * 3]);
         }
         TIFFWriteTile(tiff, tile.data(), static_cast<uint32_t>(x), static_cast<uint32_t>(y), 0, 0);
       }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 
 #include "core/base/error.h"
 #include "core/base/interrupt.h"
@@ -66,16 +66,16 @@ Overview ReadOverview(Slide& slide, double mpp, int max_side) {
     for (int64_t x = 0; x < source.width; x += side) {
       core::ThrowIfInterrupted();
       try {
-        const core::Image part = slide.ReadRegion(
-            std::llround(static_cast<double>(x) * source.downsample),
-            std::llround(static_cast<double>(y) * source.downsample), level,
-            static_cast<int>(std::min(side, source.width - x)),
-            static_cast<int>(std::min(side, source.height - y)));
+        const core::Image part =
+            slide.ReadRegion(std::llround(static_cast<double>(x) * source.downsample),
+                             std::llround(static_cast<double>(y) * source.downsample), level,
+                             static_cast<int>(std::min(side, source.width - x)),
+                             static_cast<int>(std::min(side, source.height - y)));
         const core::Image shrunk = ShrinkByMean(part, static_cast<int>(block));
         for (int r = 0; r < shrunk.height; ++r) {
-          std::copy_n(shrunk.row(r), shrunk.stride(),
-                      overview.image.at(static_cast<int>(x / block),
-                                        static_cast<int>(y / block) + r));
+          std::copy_n(
+              shrunk.row(r), shrunk.stride(),
+              overview.image.at(static_cast<int>(x / block), static_cast<int>(y / block) + r));
         }
         ++read;
       } catch (const core::SlideError& failure) {
@@ -85,8 +85,9 @@ Overview ReadOverview(Slide& slide, double mpp, int max_side) {
     }
   }
   if (read == 0) {
-    throw core::SlideError(fmt::format("no part of {} can be read ({})", slide.path().string(), error),
-                           "the file is damaged; fetch it again");
+    throw core::SlideError(
+        fmt::format("no part of {} can be read ({})", slide.path().string(), error),
+        "the file is damaged; fetch it again");
   }
   return overview;
 }

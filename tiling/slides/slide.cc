@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tiling/slides/slide.h"
 
+#include <fmt/format.h>
+#include <openslide.h>
+#include <tiffio.h>
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <fmt/format.h>
 #include <mutex>
-#include <openslide.h>
-#include <tiffio.h>
 
 #include "core/base/error.h"
 
@@ -95,7 +95,8 @@ void Slide::OpenHandle() {
   if (!handle_) {
     throw core::SlideError(
         "cannot open " + path_.string() + ": OpenSlide does not know this kind of file",
-        "is it a whole-slide image, whole and not truncated? For MRXS the folder beside it is needed");
+        "is it a whole-slide image, whole and not truncated? For MRXS the folder beside it is "
+        "needed");
   }
   if (const char* error = openslide_get_error(handle_.get())) {
     throw core::SlideError("cannot open " + path_.string() + ": " + error,
@@ -104,7 +105,8 @@ void Slide::OpenHandle() {
 }
 
 void Slide::ReadProperties() {
-  for (const char* const* name = openslide_get_property_names(handle_.get()); name && *name; ++name) {
+  for (const char* const* name = openslide_get_property_names(handle_.get()); name && *name;
+       ++name) {
     const char* value = openslide_get_property_value(handle_.get(), *name);
     if (value) properties_[*name] = value;
   }
@@ -168,8 +170,8 @@ const SlideMpp& Slide::RequireMpp() const {
   const SlideMpp& mpp = geometry_.mpp;
   if (mpp.known()) return mpp;
   if (!mpp.doubt.empty()) {
-    throw core::SlideError(
-        fmt::format("{} has no believable scale: {}", path_.string(), mpp.doubt), kOverrideHint);
+    throw core::SlideError(fmt::format("{} has no believable scale: {}", path_.string(), mpp.doubt),
+                           kOverrideHint);
   }
   throw core::SlideError(path_.string() + " does not say its scale (no mpp)", kOverrideHint);
 }
@@ -187,14 +189,16 @@ core::Image Slide::ReadRegion(int64_t x0, int64_t y0, int level, int width, int 
     } catch (const core::SlideError&) {
       handle_.reset();  // the next read tries again and tells why
     }
-    throw core::SlideError(fmt::format("cannot read {} at {},{}: {}", path_.string(), x0, y0, reason),
-                           "the file is damaged there; fetch it again or leave the part out (--roi)");
+    throw core::SlideError(
+        fmt::format("cannot read {} at {},{}: {}", path_.string(), x0, y0, reason),
+        "the file is damaged there; fetch it again or leave the part out (--roi)");
   }
   if (misread_) {
-    throw core::SlideError(fmt::format("{} ({} x {} px) is smaller than one of its TIFF tiles, which "
-                                       "OpenSlide misreads", path_.string(), geometry_.width,
-                                       geometry_.height),
-                           "save the picture again with smaller tiles");
+    throw core::SlideError(
+        fmt::format("{} ({} x {} px) is smaller than one of its TIFF tiles, which "
+                    "OpenSlide misreads",
+                    path_.string(), geometry_.width, geometry_.height),
+        "save the picture again with smaller tiles");
   }
   core::Image image(width, height, 3);
   for (size_t i = 0; i < count; ++i) {
@@ -209,9 +213,8 @@ core::Image Slide::ReadRegion(int64_t x0, int64_t y0, int level, int width, int 
 }
 
 const std::vector<std::string>& SlideExtensions() {
-  static const std::vector<std::string> kExtensions = {".svs",  ".tif", ".tiff", ".ndpi",
-                                                       ".mrxs", ".scn", ".vms",  ".vmu",
-                                                       ".bif",  ".svslide"};
+  static const std::vector<std::string> kExtensions = {
+      ".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide"};
   return kExtensions;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole-slide image through OpenSlide: pyramid, scale, scanned bounds and pixels. One Slide serves
-// one thread; several Slides may read the same file.
+// A whole-slide image through OpenSlide: pyramid, scale, scanned bounds and pixels. One Slide
+// serves one thread; several Slides may read the same file.
 //
 // Scale is microns per pixel, never a rounded magnification. A slide that does not say its scale
 // keeps mpp unknown: callers refuse it or take an override; nothing is guessed from the power.
@@ -38,10 +38,10 @@ struct SlideMpp {
 
 // What the plan needs of a slide: no handle, no pixels.
 struct SlideGeometry {
-  int64_t width = 0, height = 0;           // level 0
-  std::array<int64_t, 4> bounds{};         // x, y, width, height; the whole slide when not given
-  // Level 0 first. Levels smaller than one of their own TIFF tiles are left out: OpenSlide 3.4.1 over
-  // libtiff 4.5 returns wrong pixels for them, without an error.
+  int64_t width = 0, height = 0;    // level 0
+  std::array<int64_t, 4> bounds{};  // x, y, width, height; the whole slide when not given
+  // Level 0 first. Levels smaller than one of their own TIFF tiles are left out: OpenSlide 3.4.1
+  // over libtiff 4.5 returns wrong pixels for them, without an error.
   std::vector<SlideLevel> levels;
   SlideMpp mpp;
 };
@@ -94,8 +94,8 @@ class Slide {
 };
 
 // Finds um/px among a slide's properties: OpenSlide's own, else a TIFF resolution with a unit.
-// Values that no slide has (outside 0.05-20 um/px; TIFF writers leave 72 dpi = 353 um/px behind, and
-// unit slips of 10x occur) are not believed and named in `doubt`.
+// Values that no slide has (outside 0.05-20 um/px; TIFF writers leave 72 dpi = 353 um/px behind,
+// and unit slips of 10x occur) are not believed and named in `doubt`.
 SlideMpp FindMpp(const std::map<std::string, std::string>& properties);
 
 // The whole slide, shrunk: each pixel is the mean of block x block pixels of `level`.
@@ -109,8 +109,8 @@ struct Overview {
 core::Image ShrinkByMean(const core::Image& image, int block);
 
 // About `mpp` um per pixel, finer if the slide has nothing to average to it exactly, and never over
-// `max_side` pixels a side. Reads in bands: memory is a band and the result. SlideError when no part
-// can be read.
+// `max_side` pixels a side. Reads in bands: memory is a band and the result. SlideError when no
+// part can be read.
 Overview ReadOverview(Slide& slide, double mpp, int max_side = 8192);
 
 // Slide files by extension, for folders.
