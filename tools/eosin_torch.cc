@@ -2,11 +2,11 @@
 // The program `eosin-torch`: the subcommands that need tensors. Run by `eosin`, not by hand.
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <ATen/Version.h>
 #include <c10/util/Exception.h>
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <torch/version.h>
 
 #include "core/base/error.h"
 #include "tools/commands.h"
