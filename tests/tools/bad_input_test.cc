@@ -128,14 +128,14 @@ TEST_F(BadInput, Pretrain) {
   Expect(with({"--data", At("images"), "--set", "nonsense"}), 2, "nonsense");
   Expect(with({"--data", At("images"), "--device", "cuda", "--batch", "2"}), 3, "GPU");
   Expect({"pretrain", "--data", At("images"), "--out", At("file/x")}, 3, "folder");
-  Expect({"pretrain", "--resume", At("none")}, 1, "none");
-  Expect({"pretrain", "--resume", At("run")}, 1, "run");
+  Expect({"pretrain", "--resume", At("none")}, 2, "none");
+  Expect({"pretrain", "--resume", At("run")}, 2, "run");
 }
 
 TEST_F(BadInput, Segment) {
   auto with = [&](const std::string& data, std::vector<std::string> more) {
     const std::vector<std::string> base = {"segment", "--data", At(data),  "--out",
-                                           At("r"),   "--set",  "arch=resnet18"};
+                                           At("r"),   "--set",  "model.arch=resnet18"};
     more.insert(more.begin(), base.begin(), base.end());
     return more;
   };
