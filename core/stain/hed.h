@@ -3,9 +3,10 @@
 // & Johnston 2001). C++17, host and device.
 //
 // Convention: natural optical density OD = -ln((I + 1) / 256), I = 0..255. A pixel's OD (a row of
-// R, G, B) is stains * M, M's rows being the stains' OD colours (length near 1); stains = OD * M^-1.
-// Other conventions in use, with the factors between:
-//  - scikit-image >= 0.18: ln(max(rgb, 1e-6)) / ln(1e-6), rgb = I / 255: our OD / 13.8155 (up to the
+// R, G, B) is stains * M, M's rows being the stains' OD colours (length near 1); stains = OD *
+// M^-1. Other conventions in use, with the factors between:
+//  - scikit-image >= 0.18: ln(max(rgb, 1e-6)) / ln(1e-6), rgb = I / 255: our OD / 13.8155 (up to
+//  the
 //    "+ 1"), and it clamps stains at 0. A beta of .05 there is .69 here.
 //  - scikit-image <= 0.17 and DIAG's jitter: -ln(rgb + 2); not an optical density, no factor.
 #pragma once

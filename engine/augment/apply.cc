@@ -154,8 +154,7 @@ void ApplyView(const core::Image& source, const ViewParams& params, int out_widt
   for (int& start : memory.across.start) start -= left;
   job.source = source.pixels.data() + 3 * static_cast<size_t>(left);
   job.source_stride = static_cast<int64_t>(source.stride());
-  job.source_height =
-      memory.down.start.back() + memory.down.count - memory.down.start.front();
+  job.source_height = memory.down.start.back() + memory.down.count - memory.down.start.front();
   job.across = {memory.across.start.data(), memory.across.weights.data(), memory.across.count};
   job.down = {memory.down.start.data(), memory.down.weights.data(), memory.down.count};
 
@@ -194,12 +193,12 @@ void ApplyMask(const core::Image& mask, const ViewParams& params, int out_width,
   const CropBox box = CropOf(mask, params);
   std::vector<int> columns(static_cast<size_t>(width));
   for (int x = 0; x < width; ++x) {
-    columns[x] = std::clamp(static_cast<int>(box.x + (x + 0.5) * box.width / width), 0,
-                            mask.width - 1);
+    columns[x] =
+        std::clamp(static_cast<int>(box.x + (x + 0.5) * box.width / width), 0, mask.width - 1);
   }
   for (int y = 0; y < height; ++y) {
-    const int from = std::clamp(static_cast<int>(box.y + (y + 0.5) * box.height / height), 0,
-                                mask.height - 1);
+    const int from =
+        std::clamp(static_cast<int>(box.y + (y + 0.5) * box.height / height), 0, mask.height - 1);
     const uint8_t* in = mask.row(from);
     const pixel::RowPlacement at =
         pixel::PlaceRow(y, width, height, params.hflip, params.vflip, params.rot90);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The arithmetic of one pixel, without branches so that loops over it vectorise. Channels are floats
-// on the 0..255 scale. C++17, host and device: the CPU rows (row_ops.h) and a CUDA kernel share it.
+// The arithmetic of one pixel, without branches so that loops over it vectorise. Channels are
+// floats on the 0..255 scale. C++17, host and device: the CPU rows (row_ops.h) and a CUDA kernel
+// share it.
 #pragma once
 
 #include <cstdint>
@@ -112,7 +113,9 @@ EOSIN_PIXEL Rgb MapStains(Rgb p, const core::StainAffine& s) {
 
 EOSIN_PIXEL float Solarize(float v, float threshold) { return v >= threshold ? 255.0f - v : v; }
 
-EOSIN_PIXEL uint8_t ToByte(float v) { return static_cast<uint8_t>(static_cast<int>(Clamp(v) + 0.5f)); }
+EOSIN_PIXEL uint8_t ToByte(float v) {
+  return static_cast<uint8_t>(static_cast<int>(Clamp(v) + 0.5f));
+}
 
 // Where pixel (x, y) of the resized crop lands after hflip, vflip and rot90 (counter-clockwise, as
 // numpy.rot90): at pixel offset base + x * step of the output.
@@ -124,10 +127,18 @@ EOSIN_PIXEL RowPlacement PlaceRow(int y, int width, int height, int hflip, int v
   // Offset of (x, row) is origin + x * step before the mirror.
   int64_t base = 0, step = 0;
   switch (rot90 & 3) {
-    case 0: base = int64_t{row} * width, step = 1; break;
-    case 1: base = int64_t{width - 1} * height + row, step = -height; break;
-    case 2: base = int64_t{height - row} * width - 1, step = -1; break;
-    default: base = height - 1 - row, step = height; break;
+    case 0:
+      base = int64_t{row} * width, step = 1;
+      break;
+    case 1:
+      base = int64_t{width - 1} * height + row, step = -height;
+      break;
+    case 2:
+      base = int64_t{height - row} * width - 1, step = -1;
+      break;
+    default:
+      base = height - 1 - row, step = height;
+      break;
   }
   if (hflip) base += step * (width - 1), step = -step;
   return {base, step};

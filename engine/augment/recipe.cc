@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/augment/recipe.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 
 #include "core/base/error.h"
 
@@ -24,8 +24,8 @@ void DrawCrop(const ViewRecipe& recipe, core::PhiloxStream stream, int width, in
   const double area = static_cast<double>(width) * height;
   const double low = std::log(recipe.crop_ratio_min), high = std::log(recipe.crop_ratio_max);
   for (int attempt = 0; attempt < 10; ++attempt) {
-    const double share = recipe.crop_scale_min +
-                         (recipe.crop_scale_max - recipe.crop_scale_min) * stream.Uniform();
+    const double share =
+        recipe.crop_scale_min + (recipe.crop_scale_max - recipe.crop_scale_min) * stream.Uniform();
     const double ratio = std::exp(low + (high - low) * stream.Uniform());
     const uint32_t raw_x = stream.Next(), raw_y = stream.Next();
     const int w = static_cast<int>(std::nearbyint(std::sqrt(area * share * ratio)));
@@ -128,9 +128,13 @@ void ViewRecipe::Bind(core::OptionSet& set, const std::string& prefix) {
                     const char* unit = "") {
     set.Add(prefix + "." + key, value, {.doc = doc, .unit = unit, .min = min, .max = max});
   };
-  auto chance = [&](const char* key, double* value, const char* doc) { number(key, value, doc, 1); };
-  set.Add(prefix + ".size", &size, {.doc = "side of the view", .unit = "px", .min = 8, .max = 4096});
-  number("crop_scale_min", &crop_scale_min, "smallest share of the image's area in a crop", 1, 1e-4);
+  auto chance = [&](const char* key, double* value, const char* doc) {
+    number(key, value, doc, 1);
+  };
+  set.Add(prefix + ".size", &size,
+          {.doc = "side of the view", .unit = "px", .min = 8, .max = 4096});
+  number("crop_scale_min", &crop_scale_min, "smallest share of the image's area in a crop", 1,
+         1e-4);
   number("crop_scale_max", &crop_scale_max, "largest share of the image's area in a crop", 1, 1e-4);
   number("crop_ratio_min", &crop_ratio_min, "smallest width / height of a crop", 10, 0.1);
   number("crop_ratio_max", &crop_ratio_max, "largest width / height of a crop", 10, 0.1);
@@ -159,9 +163,9 @@ void ViewRecipe::Bind(core::OptionSet& set, const std::string& prefix) {
 void ViewRecipe::Check(const std::string& prefix) const {
   auto ordered = [&](const char* low_key, double low, const char* high_key, double high) {
     if (low <= high) return;
-    throw core::ConfigError(fmt::format("{0}.{1} = {2} is above {0}.{3} = {4}", prefix, low_key, low,
-                                        high_key, high),
-                            fmt::format("lower {0}.{1} or raise {0}.{2}", prefix, low_key, high_key));
+    throw core::ConfigError(
+        fmt::format("{0}.{1} = {2} is above {0}.{3} = {4}", prefix, low_key, low, high_key, high),
+        fmt::format("lower {0}.{1} or raise {0}.{2}", prefix, low_key, high_key));
   };
   ordered("crop_scale_min", crop_scale_min, "crop_scale_max", crop_scale_max);
   ordered("crop_ratio_min", crop_ratio_min, "crop_ratio_max", crop_ratio_max);
@@ -190,8 +194,8 @@ ViewParams DrawView(const ViewRecipe& recipe, core::PhiloxStream stream, int wid
   draw = StreamOf(stream, kAppearance);
   params.gray = Happens(draw, recipe.gray_probability);
   const bool blur = Happens(draw, recipe.blur_probability);
-  const double sigma = recipe.blur_sigma_min +
-                       (recipe.blur_sigma_max - recipe.blur_sigma_min) * draw.Uniform();
+  const double sigma =
+      recipe.blur_sigma_min + (recipe.blur_sigma_max - recipe.blur_sigma_min) * draw.Uniform();
   params.blur_sigma = blur ? static_cast<float>(sigma) : 0.0f;
   if (Happens(draw, recipe.solarize_probability)) params.solarize = 0.5f;
 

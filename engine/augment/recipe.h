@@ -16,8 +16,8 @@
 namespace eosin::engine {
 
 struct ViewRecipe {
-  int64_t size = 224;                                   // output pixels a side
-  double crop_scale_min = 0.08, crop_scale_max = 1.0;   // share of the source's area
+  int64_t size = 224;                                         // output pixels a side
+  double crop_scale_min = 0.08, crop_scale_max = 1.0;         // share of the source's area
   double crop_ratio_min = 3.0 / 4, crop_ratio_max = 4.0 / 3;  // width / height
   double hflip_probability = 0.5;
   double vflip_probability = 0.0;
@@ -30,9 +30,9 @@ struct ViewRecipe {
   double blur_sigma_min = 0.1, blur_sigma_max = 2.0;  // output pixels
   double solarize_probability = 0.0;                  // at half of full scale
   double hed_probability = 0.0;
-  double hed_alpha = 0.05;          // alpha ~ U[1-t, 1+t]
-  double hed_beta = 0.05;           // beta ~ U[-t, t], natural optical density
-  bool hed_jitter_residual = false; // also the third (DAB or residual) channel
+  double hed_alpha = 0.05;             // alpha ~ U[1-t, 1+t]
+  double hed_beta = 0.05;              // beta ~ U[-t, t], natural optical density
+  bool hed_jitter_residual = false;    // also the third (DAB or residual) channel
   std::string hed_basis = "residual";  // dab | residual
 
   // "simclr", "byol_a", "byol_b", "simclr_cifar", "histology" (byol's asymmetry not included),

@@ -99,38 +99,33 @@ EOSIN_ROW void AddPair(const float* a, const float* b, float weight, float* out,
   for (int i = 0; i < n; ++i) out[i] += weight * (a[i] + b[i]);
 }
 
-#define EOSIN_FOR_ROW(n, expression)                     \
-  EOSIN_VECTORIZE                                        \
-  for (int x = 0; x < (n); ++x) {                        \
-    const Rgb p = {row.r[x], row.g[x], row.b[x]};        \
-    const Rgb q = expression;                            \
-    row.r[x] = q.r, row.g[x] = q.g, row.b[x] = q.b;      \
+#define EOSIN_FOR_ROW(n, expression)                \
+  EOSIN_VECTORIZE                                   \
+  for (int x = 0; x < (n); ++x) {                   \
+    const Rgb p = {row.r[x], row.g[x], row.b[x]};   \
+    const Rgb q = expression;                       \
+    row.r[x] = q.r, row.g[x] = q.g, row.b[x] = q.b; \
   }
 
 EOSIN_ROW void MapStains(Planes row, int n, const core::StainAffine& stains) {
   const core::StainAffine s = stains;
   EOSIN_FOR_ROW(n, pixel::MapStains(p, s))
 }
-EOSIN_ROW void Brightness(Planes row, int n, float factor) {
-  EOSIN_FOR_ROW(n, pixel::Blend(p, 0.0f, factor))
-}
-EOSIN_ROW void Contrast(Planes row, int n, float factor, float mean) {
-  EOSIN_FOR_ROW(n, pixel::Blend(p, mean, factor))
-}
-EOSIN_ROW void Saturation(Planes row, int n, float factor) {
-  EOSIN_FOR_ROW(n, pixel::Blend(p, pixel::Luma(p), factor))
-}
-EOSIN_ROW void Hue(Planes row, int n, float turns) {
+EOSIN_ROW void Brightness(Planes row, int n,
+                          float factor){EOSIN_FOR_ROW(n, pixel::Blend(p, 0.0f, factor))} EOSIN_ROW
+    void Contrast(Planes row, int n, float factor,
+                  float mean){EOSIN_FOR_ROW(n, pixel::Blend(p, mean, factor))} EOSIN_ROW
+    void Saturation(Planes row, int n, float factor){
+        EOSIN_FOR_ROW(n, pixel::Blend(p, pixel::Luma(p), factor))} EOSIN_ROW
+    void Hue(Planes row, int n, float turns) {
   const float turns6 = 6.0f * turns;
   EOSIN_FOR_ROW(n, pixel::ShiftHue(p, turns6))
 }
-EOSIN_ROW void Gray(Planes row, int n) {
-  EOSIN_FOR_ROW(n, (Rgb{pixel::Luma(p), pixel::Luma(p), pixel::Luma(p)}))
-}
-EOSIN_ROW void Solarize(Planes row, int n, float level) {
-  EOSIN_FOR_ROW(n, (Rgb{pixel::Solarize(p.r, level), pixel::Solarize(p.g, level),
-                        pixel::Solarize(p.b, level)}))
-}
+EOSIN_ROW void Gray(Planes row, int n){
+    EOSIN_FOR_ROW(n, (Rgb{pixel::Luma(p), pixel::Luma(p), pixel::Luma(p)}))} EOSIN_ROW
+    void Solarize(Planes row, int n, float level){
+        EOSIN_FOR_ROW(n, (Rgb{pixel::Solarize(p.r, level), pixel::Solarize(p.g, level),
+                              pixel::Solarize(p.b, level)}))}
 #undef EOSIN_FOR_ROW
 
 // Sum of luma in 16 fixed lanes: the same order of additions on every instruction set.

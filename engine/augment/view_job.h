@@ -19,8 +19,8 @@ struct AxisTaps {        // see core::ResampleTaps
 constexpr int kMaxBlurRadius = 128;
 
 struct ViewJob {
-  const uint8_t* source;  // first pixel of the crop's rows: taps count from here
-  int64_t source_stride;  // bytes
+  const uint8_t* source;            // first pixel of the crop's rows: taps count from here
+  int64_t source_stride;            // bytes
   int source_width, source_height;  // pixels that taps may touch
   AxisTaps across, down;
   int width, height;  // of the view before rot90
@@ -97,10 +97,18 @@ EOSIN_ROW void ResizeDownFirst(const ViewJob& job, int y, Planes out) {
 EOSIN_ROW void ColourOp(const ViewJob& job, int op, Planes row, float mean) {
   const int n = job.width;
   switch (op) {
-    case kBrightness: row::Brightness(row, n, job.factor[kBrightness]); break;
-    case kContrast: row::Contrast(row, n, job.factor[kContrast], mean); break;
-    case kSaturation: row::Saturation(row, n, job.factor[kSaturation]); break;
-    default: row::Hue(row, n, job.factor[kHue]); break;
+    case kBrightness:
+      row::Brightness(row, n, job.factor[kBrightness]);
+      break;
+    case kContrast:
+      row::Contrast(row, n, job.factor[kContrast], mean);
+      break;
+    case kSaturation:
+      row::Saturation(row, n, job.factor[kSaturation]);
+      break;
+    default:
+      row::Hue(row, n, job.factor[kHue]);
+      break;
   }
 }
 

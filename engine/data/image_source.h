@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A set of images to train on or to embed, by index: tiles of tile stores, or picture files. Nothing
-// is held in memory but the list; images are read and decoded on demand, by any number of threads.
+// A set of images to train on or to embed, by index: tiles of tile stores, or picture files.
+// Nothing is held in memory but the list; images are read and decoded on demand, by any number of
+// threads.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +34,8 @@ class ImageSource {
 // Opens
 //  - a folder that holds tile stores (*.h5, recursively): their tiles in order of path and row,
 //    status 2 (blank) and 3 (bad) left out;
-//  - a folder of pictures (*.png, *.jpg, *.jpeg, recursively): labelled when they lie in two or more
+//  - a folder of pictures (*.png, *.jpg, *.jpeg, recursively): labelled when they lie in two or
+//  more
 //    direct subfolders, whose names are the classes. An index.csv in the folder with the columns
 //    `file` and optionally `class`, `group` gives labels and groups instead, and the order;
 //  - a .txt file with one store or picture path a line (relative to the list; # comments), or one

@@ -3,9 +3,9 @@
 // reusable buffers. What a batch holds depends on (seed, epoch, step) alone: not on workers, ring
 // length, or where an epoch was resumed.
 //
-// An image that does not decode is replaced by the next one in the epoch's order that does; views of
-// the replacement are drawn with the missing sample's key. Replacements are counted and named in the
-// log; more than 10 and more than 1 % of the samples delivered stop the run with DataError.
+// An image that does not decode is replaced by the next one in the epoch's order that does; views
+// of the replacement are drawn with the missing sample's key. Replacements are counted and named in
+// the log; more than 10 and more than 1 % of the samples delivered stop the run with DataError.
 #pragma once
 
 #include <cstddef>
@@ -26,20 +26,20 @@ struct BufferAllocator {
 };
 
 struct LoaderOptions {
-  int64_t batch = 256;    // images a batch
-  int64_t workers = 2;    // threads
-  int64_t prefetch = 0;   // batches in the ring, the one in use included; 0: 3
+  int64_t batch = 256;   // images a batch
+  int64_t workers = 2;   // threads
+  int64_t prefetch = 0;  // batches in the ring, the one in use included; 0: 3
   uint64_t seed = 0;
-  bool drop_last = true;  // leave out the last, smaller batch
-  bool shuffle = true;    // false: order 0, 1, 2, ... in every epoch
+  bool drop_last = true;      // leave out the last, smaller batch
+  bool shuffle = true;        // false: order 0, 1, 2, ... in every epoch
   BufferAllocator allocator;  // empty: plain memory, 64-byte aligned
 };
 
 struct Batch {
-  int64_t step = 0;               // within the epoch
-  std::vector<int64_t> indices;   // (N) into the source: the images that were read
-  std::vector<int64_t> labels;    // (N), -1 without
-  const uint8_t* views = nullptr; // (V * N, size, size, 3), view-major: row v * N + n
+  int64_t step = 0;                // within the epoch
+  std::vector<int64_t> indices;    // (N) into the source: the images that were read
+  std::vector<int64_t> labels;     // (N), -1 without
+  const uint8_t* views = nullptr;  // (V * N, size, size, 3), view-major: row v * N + n
   int64_t size() const { return static_cast<int64_t>(indices.size()); }
 };
 
@@ -61,10 +61,10 @@ class ViewLoader {
   // StartEpoch or the destructor. Rethrows what a worker threw while making this batch.
   const Batch* Next();
 
-  double wait_seconds() const;    // time spent blocked in Next so far
-  int64_t bad_count() const;      // replaced samples in the batches delivered so far
-  size_t buffer_bytes() const;    // memory of the ring
-  int64_t image_size() const;     // pixels a side
+  double wait_seconds() const;  // time spent blocked in Next so far
+  int64_t bad_count() const;    // replaced samples in the batches delivered so far
+  size_t buffer_bytes() const;  // memory of the ring
+  int64_t image_size() const;   // pixels a side
   int64_t view_count() const;
 
  private:

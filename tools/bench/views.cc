@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // JPEG bytes to two views at 224 px, images a second on one core (CPU time), for the recipe of the
-// peers' benchmark: crop .2-1, both flips, full colour jitter, grey, blur; and the same with HED stain
-// jitter. One line per recipe and round, machine-readable; tools/bench/views.sh compares.
+// peers' benchmark: crop .2-1, both flips, full colour jitter, grey, blur; and the same with HED
+// stain jitter. One line per recipe and round, machine-readable; tools/bench/views.py compares with
+// its peers.
 //   bench_views FOLDER [ROUNDS] [IMAGES]
 #include <algorithm>
 #include <cstdio>

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/data/image_source.h"
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <numeric>
+#include <sstream>
+
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/formats/csv.h"
+#include "core/image/codec.h"
+#include "engine/data/store_source.h"
+
+namespace eosin::engine {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::vector<std::string> kPictures = {".png", ".jpg", ".jpeg"};
+
+bool IsPicture(const fs::path& path) {
+  const std::string extension = core::Extension(path);
+  return std::find(kPictures.begin(), kPictures.end(), extension) != kPictures.end();
+}
+bool IsStore(const fs::path& path) { return core::Extension(path) == ".h5"; }
+
+class PictureSource : public ImageSource {
+ public:
+  PictureSource(std::vector<fs::path> paths, fs::path root)
+      : paths_(std::move(paths)), root_(std::move(root)) {
+    LabelByFolder(paths_, root_, &classes_, &labels_);
+  }
+  PictureSource(std::vector<fs::path> paths, fs::path root, std::vector<std::string> classes,
+                std::vector<int64_t> labels, std::vector<std::string> groups)
+      : paths_(std::move(paths)),
+        root_(std::move(root)),
+        classes_(std::move(classes)),
+        labels_(std::move(labels)),
+        groups_(std::move(groups)) {}
+
+  int64_t size() const override { return static_cast<int64_t>(paths_.size()); }
+  core::Image Read(int64_t index) const override { return core::ReadRgb(At(index)); }
+  std::string name(int64_t index) const override {
+    return At(index).lexically_relative(root_).string();
+  }
+  std::string group(int64_t index) const override {
+    return groups_.empty() ? At(index).stem().string() : groups_[static_cast<size_t>(index)];
+  }
+  int64_t label(int64_t index) const override {
+    return labels_.empty() ? -1 : labels_[static_cast<size_t>(index)];
+  }
+  const std::vector<std::string>& classes() const override { return classes_; }
+
+ private:
+  const fs::path& At(int64_t index) const { return paths_.at(static_cast<size_t>(index)); }
+
+  std::vector<fs::path> paths_;
+  fs::path root_;
+  std::vector<std::string> classes_;
+  std::vector<int64_t> labels_;
+  std::vector<std::string> groups_;
+};
+
+class SelectedSource : public ImageSource {
+ public:
+  SelectedSource(std::unique_ptr<ImageSource> source, std::vector<int64_t> indices)
+      : source_(std::move(source)), indices_(std::move(indices)) {}
+  int64_t size() const override { return static_cast<int64_t>(indices_.size()); }
+  core::Image Read(int64_t index) const override { return source_->Read(At(index)); }
+  std::string name(int64_t index) const override { return source_->name(At(index)); }
+  std::string group(int64_t index) const override { return source_->group(At(index)); }
+  int64_t label(int64_t index) const override { return source_->label(At(index)); }
+  const std::vector<std::string>& classes() const override { return source_->classes(); }
+
+ private:
+  int64_t At(int64_t index) const { return indices_.at(static_cast<size_t>(index)); }
+  std::unique_ptr<ImageSource> source_;
+  std::vector<int64_t> indices_;
+};
+
+// An index.csv of pictures: columns file, and optionally class and group.
+std::unique_ptr<ImageSource> OpenIndexed(const fs::path& folder, const core::CsvTable& table) {
+  const int file = table.Column("file"), kind = table.Column("class"),
+            group = table.Column("group");
+  std::vector<std::string> classes, groups;
+  std::vector<int64_t> labels;
+  std::vector<fs::path> paths;
+  for (const auto& row : table.rows) {
+    if (kind >= 0) classes.push_back(row[kind]);
+  }
+  std::sort(classes.begin(), classes.end());
+  classes.erase(std::unique(classes.begin(), classes.end()), classes.end());
+  for (const auto& row : table.rows) {
+    fs::path path = folder / row[file];
+    if (kind >= 0 && !fs::exists(path)) path = folder / row[kind] / row[file];
+    if (!fs::exists(path)) {
+      throw core::DataError(
+          fmt::format("{} names {}, which does not exist", (folder / "index.csv").string(),
+                      row[file]),
+          "column `file` holds paths below the folder, or below the subfolder named by `class`");
+    }
+    paths.push_back(std::move(path));
+    if (kind >= 0) {
+      labels.push_back(std::lower_bound(classes.begin(), classes.end(), row[kind]) -
+                       classes.begin());
+    }
+    if (group >= 0) groups.push_back(row[group]);
+  }
+  return std::make_unique<PictureSource>(std::move(paths), folder, std::move(classes),
+                                         std::move(labels), std::move(groups));
+}
+
+std::unique_ptr<ImageSource> OpenFolder(const fs::path& folder) {
+  std::vector<fs::path> stores = core::ListFiles(folder, {".h5"}, true);
+  if (!stores.empty()) return MakeStoreSource(std::move(stores), folder);
+  if (fs::is_regular_file(folder / "index.csv")) {
+    const core::CsvTable table = core::ReadCsv(folder / "index.csv");
+    if (table.Column("file") >= 0 && !table.rows.empty()) return OpenIndexed(folder, table);
+  }
+  // The layout of a segmentation set: its masks are no pictures to learn from.
+  const bool paired = fs::is_directory(folder / "images") && fs::is_directory(folder / "masks");
+  const fs::path root = paired ? folder / "images" : folder;
+  return std::make_unique<PictureSource>(core::ListFiles(root, kPictures, true), root);
+}
+
+std::unique_ptr<ImageSource> OpenPaths(std::vector<fs::path> paths, const fs::path& root,
+                                       const std::string& source) {
+  const bool stores = !paths.empty() && IsStore(paths[0]);
+  for (const fs::path& path : paths) {
+    if (!fs::is_regular_file(path)) {
+      throw core::DataError(fmt::format("{} names {}, which does not exist", source, path.string()),
+                            "paths in a list are relative to the list's folder, or absolute");
+    }
+    if (stores ? !IsStore(path) : !IsPicture(path)) {
+      throw core::DataError(
+          fmt::format("{} is not a {}", path.string(),
+                      stores ? "tile store" : "PNG or JPEG picture"),
+          "a list holds either tile stores (.h5) or pictures (.png, .jpg, .jpeg), not both");
+    }
+  }
+  if (stores) return MakeStoreSource(std::move(paths), root);
+  return std::make_unique<PictureSource>(std::move(paths), root);
+}
+
+std::vector<fs::path> ReadList(const fs::path& list) {
+  std::vector<fs::path> paths;
+  std::istringstream lines(core::ReadFile(list));
+  for (std::string line; std::getline(lines, line);) {
+    const size_t begin = line.find_first_not_of(" \t\r");
+    if (begin == std::string::npos || line[begin] == '#') continue;
+    const size_t end = line.find_last_not_of(" \t\r");
+    paths.push_back((list.parent_path() / line.substr(begin, end - begin + 1)).lexically_normal());
+  }
+  return paths;
+}
+
+}  // namespace
+
+std::unique_ptr<ImageSource> OpenImageSource(const fs::path& given) {
+  // "tiles/" and "tiles" name the same folder; relative names need the one without the slash.
+  fs::path path = given.lexically_normal();
+  if (!path.has_filename() && path.has_relative_path()) path = path.parent_path();
+  std::unique_ptr<ImageSource> source;
+  if (fs::is_directory(path)) {
+    source = OpenFolder(path);
+  } else if (!fs::exists(path)) {
+    throw core::DataError("no such file or folder: " + path.string(),
+                          "give a folder of tile stores or pictures");
+  } else if (core::Extension(path) == ".txt") {
+    source = OpenPaths(ReadList(path), path.parent_path(), path.string());
+  } else {
+    source = OpenPaths({path}, path.parent_path(), path.string());
+  }
+  if (source->size() == 0) {
+    throw core::DataError("no tiles or images in " + path.string(),
+                          "tile slides first (eosin tile), or give a folder of .png or .jpg files");
+  }
+  return source;
+}
+
+std::unique_ptr<ImageSource> FilterGroups(std::unique_ptr<ImageSource> source,
+                                          const std::function<bool(const std::string&)>& keep) {
+  std::vector<int64_t> kept;
+  for (int64_t i = 0; i < source->size(); ++i) {
+    if (keep(source->group(i))) kept.push_back(i);
+  }
+  return SelectImages(std::move(source), std::move(kept));
+}
+
+std::unique_ptr<ImageSource> SelectImages(std::unique_ptr<ImageSource> source,
+                                          std::vector<int64_t> indices) {
+  return std::make_unique<SelectedSource>(std::move(source), std::move(indices));
+}
+
+}  // namespace eosin::engine

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/data/image_source.h"
+
+#include <set>
+
+#include "core/base/files.h"
+#include "core/base/threads.h"
+#include "core/image/codec.h"
+#include "core/store/tile_store.h"
+#include "tests/testing.h"
+
+namespace eosin::engine {
+namespace {
+
+namespace fs = std::filesystem;
+using core::Image;
+
+void WritePicture(const fs::path& path, uint8_t value) {
+  fs::create_directories(path.parent_path());
+  const core::Bytes bytes = core::EncodePng(Image(16, 12, 3, value));
+  core::WriteFileAtomic(path, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+// A store of flat tiles whose value is first + row; `status` a tile.
+void WriteStore(const fs::path& path, uint8_t first, const std::vector<core::TileStatus>& status,
+                const std::vector<int64_t>& labels = {}) {
+  fs::create_directories(path.parent_path());
+  core::TileStoreInfo info;
+  info.slide_name = path.stem().string() + ".svs";
+  info.width = info.height = 4096;
+  info.mpp_x = info.mpp_y = 0.5;
+  info.mpp_source = "test";
+  info.bounds = {0, 0, 4096, 4096};
+  info.tile_size = info.stride = info.patch_size_level0 = 16;
+  info.tile_mpp = 0.5;
+  info.encoding = "png";
+  info.patch_level = 0;
+  info.level_width = info.level_height = 4096;
+  core::TileStoreWriter writer(path, info);
+  for (size_t i = 0; i < status.size(); ++i) {
+    core::Bytes bytes;
+    if (status[i] != core::TileStatus::kBad) {
+      bytes = core::EncodePng(Image(16, 16, 3, static_cast<uint8_t>(first + i)));
+    }
+    writer.Append(static_cast<int64_t>(16 * i), 0, bytes, 1, status[i]);
+  }
+  if (!labels.empty()) writer.SetLabels("class", labels);
+  writer.Finish();
+}
+
+constexpr auto kOk = core::TileStatus::kOk;
+constexpr auto kRepaired = core::TileStatus::kRepaired;
+constexpr auto kBlank = core::TileStatus::kBlank;
+constexpr auto kBad = core::TileStatus::kBad;
+
+TEST(ImageSource, StoresSkipBlankAndBadTiles) {
+  testing::TempFolder folder;
+  WriteStore(folder / "b.h5", 100, {kOk, kBlank, kRepaired, kBad, kOk});
+  WriteStore(folder / "a.h5", 10, {kOk, kOk});
+  WriteStore(folder / "empty.h5", 0, {kBad});
+  const auto source = OpenImageSource(folder.path());
+  ASSERT_EQ(source->size(), 5);
+  const int values[] = {10, 11, 100, 102, 104};
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(source->Read(i).pixels[0], values[i]);
+    EXPECT_EQ(source->label(i), -1);
+  }
+  EXPECT_EQ(source->name(3), "b.h5#2");
+  EXPECT_EQ(source->group(0), "a");
+  EXPECT_EQ(source->group(4), "b");
+}
+
+TEST(ImageSource, StoresInClassFolders) {
+  testing::TempFolder folder;
+  WriteStore(folder / "tumour/x.h5", 1, {kOk, kOk});
+  WriteStore(folder / "normal/y.h5", 5, {kOk});
+  const auto source = OpenImageSource(folder.path());
+  EXPECT_EQ(source->classes(), (std::vector<std::string>{"normal", "tumour"}));
+  EXPECT_EQ(source->label(0), 0);
+  EXPECT_EQ(source->label(1), 1);
+  EXPECT_EQ(source->label(2), 1);
+}
+
+TEST(ImageSource, StoresWithLabelsATile) {
+  testing::TempFolder folder;
+  WriteStore(folder / "x.h5", 1, {kOk, kBad, kOk}, {2, 0, 1});
+  WriteStore(folder / "y.h5", 9, {kOk}, {2});
+  const auto source = OpenImageSource(folder.path());
+  EXPECT_EQ(source->classes(), (std::vector<std::string>{"0", "1", "2"}));
+  EXPECT_EQ(source->label(0), 2);
+  EXPECT_EQ(source->label(1), 1);
+  EXPECT_EQ(source->label(2), 2);
+}
+
+TEST(ImageSource, MoreStoresThanStayOpenFromManyThreads) {
+  testing::TempFolder folder;
+  for (int i = 0; i < 150; ++i) {
+    WriteStore(folder / ("s" + std::to_string(1000 + i) + ".h5"), static_cast<uint8_t>(i), {kOk});
+  }
+  const auto source = OpenImageSource(folder.path());
+  ASSERT_EQ(source->size(), 150);
+  core::ParallelFor(600, 4, [&](int64_t i) {
+    const int64_t index = i * 37 % 150;
+    if (source->Read(index).pixels[0] != index) throw std::runtime_error("wrong tile");
+  });
+}
+
+TEST(ImageSource, PicturesAreLabelledBySubfolder) {
+  testing::TempFolder folder;
+  WritePicture(folder / "b/2.png", 2);
+  WritePicture(folder / "a/deep/1.png", 1);
+  WritePicture(folder / "a/.hidden.png", 9);
+  const auto source = OpenImageSource(folder.path().string() + "/");
+  ASSERT_EQ(source->size(), 2);
+  EXPECT_EQ(source->classes(), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(source->name(0), "a/deep/1.png");
+  EXPECT_EQ(source->group(1), "2");
+  EXPECT_EQ(source->label(1), 1);
+  EXPECT_EQ(source->Read(1).pixels[0], 2);
+}
+
+TEST(ImageSource, FlatAndMixedFoldersHaveNoLabels) {
+  testing::TempFolder folder;
+  WritePicture(folder / "a/1.png", 1);
+  WritePicture(folder / "b/2.png", 2);
+  WritePicture(folder / "3.png", 3);
+  const auto source = OpenImageSource(folder.path());
+  EXPECT_EQ(source->size(), 3);
+  EXPECT_TRUE(source->classes().empty());
+  EXPECT_EQ(source->label(0), -1);
+}
+
+TEST(ImageSource, SegmentationSetGivesItsImagesOnly) {
+  testing::TempFolder folder;
+  WritePicture(folder / "images/1.png", 1);
+  WritePicture(folder / "masks/1.png", 200);
+  const auto source = OpenImageSource(folder.path());
+  EXPECT_EQ(source->size(), 1);
+  EXPECT_EQ(source->Read(0).pixels[0], 1);
+  EXPECT_TRUE(source->classes().empty());
+}
+
+TEST(ImageSource, IndexNamesClassesAndGroups) {
+  testing::TempFolder folder;
+  WritePicture(folder / "lung/1.png", 1);
+  WritePicture(folder / "colon/2.png", 2);
+  core::WriteFileAtomic(folder / "index.csv", "class,file,group\nlung,1.png,p7\ncolon,2.png,p8\n");
+  const auto source = OpenImageSource(folder.path());
+  EXPECT_EQ(source->classes(), (std::vector<std::string>{"colon", "lung"}));
+  EXPECT_EQ(source->label(0), 1);
+  EXPECT_EQ(source->group(0), "p7");
+  core::WriteFileAtomic(folder / "index.csv", "class,file\nlung,gone.png\n");
+  testing::ExpectError([&] { OpenImageSource(folder.path()); }, core::ExitCode::kBadInput,
+                       "gone.png");
+}
+
+TEST(ImageSource, ListsAndSingleFiles) {
+  testing::TempFolder folder;
+  WritePicture(folder / "p/1.png", 1);
+  WritePicture(folder / "p/2.png", 2);
+  WriteStore(folder / "s.h5", 7, {kOk});
+  core::WriteFileAtomic(folder / "list.txt", "# two\n p/2.png \r\n\np/1.png\n");
+  const auto source = OpenImageSource(folder / "list.txt");
+  ASSERT_EQ(source->size(), 2);
+  EXPECT_EQ(source->Read(0).pixels[0], 2);
+  EXPECT_EQ(OpenImageSource(folder / "s.h5")->Read(0).pixels[0], 7);
+  core::WriteFileAtomic(folder / "list.txt", "s.h5\np/1.png\n");
+  testing::ExpectError([&] { OpenImageSource(folder / "list.txt"); }, core::ExitCode::kBadInput,
+                       "not a tile store");
+  core::WriteFileAtomic(folder / "list.txt", "p/3.png\n");
+  testing::ExpectError([&] { OpenImageSource(folder / "list.txt"); }, core::ExitCode::kBadInput,
+                       "does not exist");
+}
+
+TEST(ImageSource, NothingThereIsSaidSo) {
+  testing::TempFolder folder;
+  testing::ExpectError([&] { OpenImageSource(folder.path()); }, core::ExitCode::kBadInput,
+                       "no tiles or images in");
+  testing::ExpectError([&] { OpenImageSource(folder / "gone"); }, core::ExitCode::kBadInput,
+                       "no such file or folder");
+  core::WriteFileAtomic(folder / "bad.h5", "not HDF5");
+  EXPECT_THROW(OpenImageSource(folder.path()), core::StoreError);
+}
+
+TEST(ImageSource, FiltersByGroup) {
+  testing::TempFolder folder;
+  for (int i = 0; i < 6; ++i) {
+    WritePicture(folder / (std::to_string(i) + ".png"), static_cast<uint8_t>(i));
+  }
+  const std::set<std::string> drop = {"1", "4"};
+  const auto source = FilterGroups(OpenImageSource(folder.path()),
+                                   [&](const std::string& group) { return !drop.count(group); });
+  ASSERT_EQ(source->size(), 4);
+  EXPECT_EQ(source->Read(1).pixels[0], 2);
+  EXPECT_EQ(source->name(3), "5.png");
+}
+
+TEST(ImageSource, RealLungTiles) {
+  const fs::path folder = testing::DataFolder() / "lc25000_lung";
+  EOSIN_REQUIRE_DATA(folder);
+  const auto source = OpenImageSource(folder);
+  EXPECT_EQ(source->size(), 4437);
+  EXPECT_EQ(source->classes(), (std::vector<std::string>{"lung_aca", "lung_n", "lung_scc"}));
+  std::set<std::string> groups;
+  for (int64_t i = 0; i < source->size(); ++i) groups.insert(source->group(i));
+  EXPECT_LT(groups.size(), 1000u);  // each photograph was augmented about 20 times
+  const Image tile = source->Read(4000);
+  EXPECT_EQ(tile.width, 224);
+  EXPECT_EQ(tile.height, 224);
+}
+
+}  // namespace
+}  // namespace eosin::engine
