@@ -3,7 +3,7 @@
 // peers' benchmark: crop .2-1, both flips, full colour jitter, grey, blur; and the same with HED
 // stain jitter. One line per recipe and round, machine-readable; tools/bench/views.py compares with
 // its peers.
-//   bench_views FOLDER [ROUNDS] [IMAGES]
+//   bench_views FOLDER [ROUNDS] [IMAGES] [SIMD: 0 baseline, 1 AVX2, 2 AVX-512; default the best]
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -43,9 +43,9 @@ double Median(std::vector<double> values) {
   return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
-// Images a second. `decoded_only` stops after the JPEG decoder.
+// Images a second. `decode_only` stops after the JPEG decoder.
 double Measure(const std::vector<std::string>& files, const engine::ViewRecipe& recipe,
-               uint32_t epoch, bool decode_only) {
+               uint32_t epoch, bool decode_only, engine::SimdLevel simd) {
   const int side = static_cast<int>(recipe.size);
   std::vector<uint8_t> views(static_cast<size_t>(2 * 3 * side * side));
   engine::ViewScratch scratch;
@@ -57,7 +57,7 @@ double Measure(const std::vector<std::string>& files, const engine::ViewRecipe& 
     for (uint32_t view = 0; view < 2; ++view) {
       const core::PhiloxStream stream(1, core::DrawPurpose::kView, epoch, i, view);
       const engine::ViewParams params = DrawView(recipe, stream, image.width, image.height);
-      ApplyView(image, params, side, views.data() + views.size() / 2 * view, scratch);
+      ApplyView(image, params, side, side, views.data() + views.size() / 2 * view, scratch, simd);
     }
   }
   return static_cast<double>(files.size()) / (CpuSeconds() - start);
@@ -65,11 +65,14 @@ double Measure(const std::vector<std::string>& files, const engine::ViewRecipe& 
 
 int Run(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: bench_views FOLDER [ROUNDS] [IMAGES]\n");
+    std::fprintf(stderr, "usage: bench_views FOLDER [ROUNDS] [IMAGES] [SIMD 0-2]\n");
     return 2;
   }
   const int rounds = argc > 2 ? std::atoi(argv[2]) : 5;
   const size_t limit = argc > 3 ? static_cast<size_t>(std::atoi(argv[3])) : 300;
+  const int best = static_cast<int>(engine::BestSimd());
+  const int level = argc > 4 ? std::clamp(std::atoi(argv[4]), 0, best) : best;
+  const auto simd = static_cast<engine::SimdLevel>(level);
   std::vector<std::string> files;
   for (const auto& path : core::ListFiles(argv[1], {".jpg", ".jpeg"}, true)) {
     if (files.size() == limit) break;
@@ -80,13 +83,13 @@ int Run(int argc, char** argv) {
     return 1;
   }
   static const char* const kSimd[] = {"baseline", "AVX2", "AVX-512"};
-  std::printf("simd %s, %zu images\n", kSimd[static_cast<int>(engine::BestSimd())], files.size());
+  std::printf("simd %s, %zu images\n", kSimd[level], files.size());
   std::vector<double> plain, hed, decode;
   for (int round = -1; round < rounds; ++round) {  // round -1 warms up
     const auto epoch = static_cast<uint32_t>(round + 1);
-    const double p = Measure(files, PeersRecipe(0), epoch, false);
-    const double h = Measure(files, PeersRecipe(1), epoch, false);
-    const double d = Measure(files, PeersRecipe(0), epoch, true);
+    const double p = Measure(files, PeersRecipe(0), epoch, false, simd);
+    const double h = Measure(files, PeersRecipe(1), epoch, false, simd);
+    const double d = Measure(files, PeersRecipe(0), epoch, true, simd);
     if (round < 0) continue;
     plain.push_back(p), hed.push_back(h), decode.push_back(d);
   }
