@@ -28,7 +28,7 @@ std::string Compute::Describe() const {
 }
 
 c10::Device ResolveDevice(const std::string& device) {
-  const bool has_gpu = at::globalContext().hasCUDA() && at::globalContext().getNumGPUs() > 0;
+  const bool has_gpu = at::globalContext().hasCUDA();
   if (device == "cpu" || (device == "auto" && !has_gpu)) return c10::Device(c10::kCPU);
   if (device != "cuda" && device != "auto") {
     throw core::ConfigError("unknown device " + device, "auto, cpu or cuda");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The folder of one run: config.toml (resolved; written before data is read), metrics, log.txt,
 // provenance.json, checkpoints/, and state.json that says whether the run is finished.
-// Torch-free. One process writes a run.
+// Torch-free. One process writes a run, and has one RunFolder at a time (log.txt takes the log).
 #pragma once
 
 #include <cstdint>

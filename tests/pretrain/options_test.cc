@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Options and the monitor: no tensors are made here.
+#include "pretrain/options.h"
+
+#include "core/base/files.h"
+#include "pretrain/monitor.h"
+#include "tests/testing.h"
+
+namespace eosin::pretrain {
+namespace {
+
+using testing::ExpectError;
+constexpr auto kUsage = core::ExitCode::kUsage;
+
+TEST(PretrainOptionsTest, TheMethodDecidesTheStartAndKeysWin) {
+  const PretrainOptions simclr = ReadOptions("", "", {});
+  EXPECT_EQ(simclr.method, "simclr");
+  const PretrainOptions byol = ReadOptions("", "", {{"method", "byol"}, {"optimizer.lr", "0.7"}});
+  EXPECT_EQ(byol.optimizer.lr, 0.7);
+  EXPECT_GT(byol.view_a.rot90_probability, 0) << "histology: tiles have no up";
+  testing::TempFolder temp;
+  core::WriteFileAtomic(temp / "c.toml", "method = \"byol\"\n[train]\nbatch = 8\nepochs = 3\n");
+  const PretrainOptions file = ReadOptions("", temp / "c.toml", {{"train.batch", "16"}});
+  EXPECT_EQ(file.method, "byol");
+  EXPECT_EQ(file.epochs, 3);
+  EXPECT_EQ(file.batch, 16);
+  EXPECT_EQ(file.optimizer.lr, Preset("byol-histology").optimizer.lr);
+}
+
+TEST(PretrainOptionsTest, ResolvesStemAndViewSize) {
+  const PretrainOptions small = ReadOptions("", "", {{"data.size", "48"}});
+  EXPECT_EQ(small.stem, "cifar");
+  EXPECT_EQ(small.view_a.size, 48);
+  EXPECT_EQ(small.view_b.size, 48);
+  EXPECT_EQ(ReadOptions("", "", {}).stem, "imagenet");
+}
+
+TEST(PretrainOptionsTest, TheWrittenConfigRepeatsTheRun) {
+  for (const std::string& name : PresetNames()) {
+    PretrainOptions options = ReadOptions(name, "", {{"data.path", "tiles"}, {"seed", "9"}});
+    options.Check();
+    core::OptionSet set;
+    options.Bind(set);
+    testing::TempFolder temp;
+    core::WriteFileAtomic(temp / "config.toml", set.ToToml());
+    PretrainOptions again = ReadOptions("", temp / "config.toml", {});
+    core::OptionSet other;
+    again.Bind(other);
+    EXPECT_EQ(set.ToToml(), other.ToToml()) << name;
+  }
+}
+
+TEST(PretrainOptionsTest, MistakesNameTheKey) {
+  ExpectError([] { Preset("moco"); }, kUsage, "moco");
+  ExpectError([] { ReadOptions("", "", {{"method", "moco"}}); }, kUsage, "moco");
+  ExpectError([] { ReadOptions("", "", {{"train.epoch", "3"}}); }, kUsage, "train.epoch");
+  ExpectError([] { ReadOptions("", "", {}).Check(); }, kUsage, "no data");
+  PretrainOptions options = ReadOptions("", "", {{"data.path", "x"}, {"data.size", "64"}});
+  options.view_b.size = 32;
+  ExpectError([&] { options.Check(); }, kUsage, "view_b.size");
+  ExpectError(
+      [] { ReadOptions("", "", {{"data.path", "x"}, {"data.size", "16"}, {"model.stem", "imagenet"}}).Check(); },
+      kUsage, "model.stem");
+}
+
+TEST(MonitorTest, WarnsOnceAndOnlyWhenItLasts) {
+  Monitor monitor(5.0);
+  MonitorSample bad{.step = 10, .progress = 0.5, .loss = 4.9, .feature_spread = 0.01};
+  EXPECT_TRUE(monitor.Look(bad).empty());
+  EXPECT_TRUE(monitor.Look(bad).empty());
+  const auto warnings = monitor.Look(bad);
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_THAT(warnings[0], ::testing::HasSubstr("collapse"));
+  EXPECT_TRUE(monitor.Look(bad).empty());
+}
+
+TEST(MonitorTest, TellsDivergenceAndAStarvingLoaderApart) {
+  Monitor monitor(5.0);
+  MonitorSample sample{.step = 10, .progress = 0.5, .loss = 6.0, .feature_spread = 0.9, .data_wait = 0.6};
+  monitor.Look(sample);
+  monitor.Look(sample);
+  auto warnings = monitor.Look(sample);
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_THAT(warnings[0], ::testing::HasSubstr("learning rate"));
+  warnings = monitor.Look(sample);  // the first look does not count for the loader
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_THAT(warnings[0], ::testing::HasSubstr("--workers"));
+}
+
+TEST(MonitorTest, SaysNothingAboutAHealthyRun) {
+  Monitor monitor(5.0);
+  for (int i = 1; i <= 100; ++i) {
+    EXPECT_TRUE(monitor.Look({.step = i, .progress = i / 100.0, .loss = i < 4 ? 6.0 : 4.0,
+                              .feature_spread = i == 50 ? 0.05 : 0.8, .data_wait = i == 1 ? 0.9 : 0.1})
+                    .empty());
+  }
+}
+
+}  // namespace
+}  // namespace eosin::pretrain

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole runs on made textures: repeatability, interruption and resume, what a run leaves behind.
+#include "pretrain/trainer.h"
+
+#include <algorithm>
+#include <set>
+
+#include "core/base/files.h"
+#include "core/formats/csv.h"
+#include "core/formats/pth.h"
+#include "core/formats/safetensors.h"
+#include "engine/training/checkpoint.h"
+#include "engine/training/input.h"
+#include "pretrain/standin.h"
+#include "tests/testing.h"
+
+namespace eosin::pretrain {
+namespace {
+
+namespace fs = std::filesystem;
+using engine::RunFolder;
+using testing::ExpectError;
+using testing::TempFolder;
+
+// 20 textures of two classes on 5 "slides".
+class Textures : public engine::ImageSource {
+ public:
+  int64_t size() const override { return 20; }
+  core::Image Read(int64_t i) const override {
+    return MakeTexture(1, static_cast<int>(label(i)) * 4, i, 24);
+  }
+  std::string name(int64_t i) const override { return "tile" + std::to_string(i); }
+  std::string group(int64_t i) const override { return "slide" + std::to_string(i % 5); }
+  int64_t label(int64_t i) const override { return i % 2; }
+  const std::vector<std::string>& classes() const override { return classes_; }
+
+ private:
+  std::vector<std::string> classes_ = {"stripes", "noise"};
+};
+
+PretrainOptions Options(const std::string& method) {
+  return ReadOptions("", "", {{"data.path", "made"},       {"method", method},
+                              {"data.size", "16"},         {"model.arch", "resnet18"},
+                              {"train.batch", "4"},        {"train.epochs", "2"},
+                              {"train.log_every", "2"},    {"compute.device", "cpu"},
+                              {"compute.threads", "2"},    {"byol.hidden", "64"},
+                              {"byol.out", "32"},          {"knn.every", "1"},
+                              {"seed", "11"}});
+}
+
+RunFolder MakeRun(const fs::path& path, PretrainOptions options) {
+  core::OptionSet set;
+  options.Bind(set);
+  return RunFolder::Create(path, "pretrain", set.ToToml());
+}
+
+// Hashes of every part of the last checkpoint: networks, target, optimiser.
+std::map<std::string, std::string> Hashes(const fs::path& run) {
+  std::map<std::string, std::string> hashes;
+  for (const auto& [part, dict] : engine::LoadCheckpoint(run / "checkpoints/last").tensors) {
+    hashes[part] = dict.Hash();
+  }
+  return hashes;
+}
+
+// metrics.csv without what depends on the clock.
+std::vector<std::vector<std::string>> Metrics(const fs::path& run) {
+  core::CsvTable table = core::ReadCsv(run / "metrics.csv");
+  for (const char* column : {"images_per_second", "data_wait"}) {
+    for (auto& row : table.rows) row[static_cast<size_t>(table.Column(column))].clear();
+  }
+  return table.rows;
+}
+
+class RunTest : public ::testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Methods, RunTest, ::testing::Values("simclr", "byol"),
+                         [](const auto& info) { return info.param; });
+
+TEST_P(RunTest, AnInterruptedRunEndsBitForBitLikeAnUninterruptedOne) {
+  TempFolder temp;
+  const Textures source;
+  PretrainOptions options = Options(GetParam());  // 5 steps an epoch, 10 in all
+  options.workers = 1;
+  const PretrainResult expected = [&] {
+    RunFolder whole = MakeRun(temp / "whole", options);
+    return RunPretrain(options, source, whole, false);
+  }();
+  EXPECT_EQ(expected.steps, 10);
+  ASSERT_TRUE(expected.knn.has_value());
+
+  // Interrupted in the middle of an epoch, at the end of one, and again; other worker counts.
+  options.workers = 3;
+  {
+    RunFolder run = MakeRun(temp / "parts", options);
+    ExpectError([&] { RunPretrain(options, source, run, false, [](int64_t s) { return s == 3; }); },
+                core::ExitCode::kInterrupted, "after step 3");
+  }
+  for (const int64_t stop : {5, 8}) {
+    RunFolder run = RunFolder::Open(temp / "parts", "pretrain");
+    ExpectError([&] { RunPretrain(options, source, run, true, [=](int64_t s) { return s == stop; }); },
+                core::ExitCode::kInterrupted, "after step");
+    EXPECT_FALSE(run.finished());
+  }
+  {
+    RunFolder run = RunFolder::Open(temp / "parts", "pretrain");
+    const PretrainResult result = RunPretrain(options, source, run, true);
+    EXPECT_EQ(result.steps, 10);
+    EXPECT_EQ(result.loss, expected.loss);
+    EXPECT_EQ(result.knn, expected.knn);
+  }
+  EXPECT_EQ(Hashes(temp / "parts"), Hashes(temp / "whole"));
+  EXPECT_EQ(Hashes(temp / "whole").count("optimizer"), 1u);
+  EXPECT_EQ(Metrics(temp / "parts"), Metrics(temp / "whole"));
+  EXPECT_EQ(core::ReadFile(temp / "parts/encoder.safetensors"),
+            core::ReadFile(temp / "whole/encoder.safetensors"));
+
+  // A finished run is left as it is.
+  const auto time = fs::last_write_time(temp / "parts/metrics.csv");
+  RunFolder run = RunFolder::Open(temp / "parts", "pretrain");
+  EXPECT_TRUE(RunPretrain(options, source, run, true).was_finished);
+  EXPECT_EQ(fs::last_write_time(temp / "parts/metrics.csv"), time);
+}
+
+TEST(TrainerTest, LeavesWhatTheManualPromises) {
+  TempFolder temp;
+  PretrainOptions options = Options("simclr");
+  options.max_steps = 7;  // ends in the middle of the second epoch
+  RunFolder run = MakeRun(temp / "run", options);
+  EXPECT_EQ(RunPretrain(options, Textures(), run, false).steps, 7);
+  EXPECT_TRUE(run.finished());
+  for (const char* file : {"config.toml", "metrics.csv", "metrics.jsonl", "log.txt", "provenance.json",
+                           "report.html", "encoder.safetensors", "encoder.pth",
+                           "checkpoints/last/encoder.safetensors",
+                           "checkpoints/last/optimizer.safetensors",
+                           "checkpoints/best/encoder.safetensors"}) {
+    EXPECT_TRUE(fs::exists(temp / "run" / file)) << file;
+  }
+  std::map<std::string, std::string> metadata;
+  const core::StateDict encoder = core::ReadSafetensors(temp / "run/encoder.safetensors", &metadata);
+  EXPECT_EQ(metadata["eosin.arch"], "resnet18");
+  EXPECT_EQ(metadata["eosin.stem"], "cifar");
+  EXPECT_EQ(engine::NormalizationOf(metadata), engine::Normalization());
+  EXPECT_NE(encoder.Find("layer4.1.bn2.running_var"), nullptr);
+  EXPECT_EQ(encoder.Find("fc.weight"), nullptr);
+  EXPECT_EQ(core::ReadPth(temp / "run/encoder.pth").Hash(), encoder.Hash());
+  EXPECT_THAT(core::ReadFile(temp / "run/provenance.json"), ::testing::HasSubstr("data_sha256"));
+}
+
+TEST(TrainerTest, SeedsMatterAndRepeat) {
+  TempFolder temp;
+  PretrainOptions options = Options("simclr");
+  options.max_steps = 3;
+  options.knn_every = 0;
+  std::vector<std::string> hashes;
+  for (const int64_t seed : {1, 1, 2}) {
+    options.seed_value = seed;
+    const std::string name = "run" + std::to_string(hashes.size());
+    RunFolder run = MakeRun(temp / name, options);
+    RunPretrain(options, Textures(), run, false);
+    hashes.push_back(Hashes(temp / name)["encoder"]);
+  }
+  EXPECT_EQ(hashes[0], hashes[1]);
+  EXPECT_NE(hashes[0], hashes[2]);
+}
+
+TEST(TrainerTest, StopsAtALossThatIsNoNumberWithoutSpoilingTheCheckpoint) {
+  TempFolder temp;
+  PretrainOptions options = Options("simclr");
+  options.optimizer.lr = 1e30;
+  options.schedule.warmup_epochs = 0;
+  options.checkpoint_every = 1;
+  RunFolder run = MakeRun(temp / "run", options);
+  ExpectError([&] { RunPretrain(options, Textures(), run, false); }, core::ExitCode::kBadInput,
+              "stopped being a number");
+  EXPECT_FALSE(run.finished());
+  EXPECT_FALSE(fs::exists(temp / "run/encoder.safetensors"));
+}
+
+TEST(TrainerTest, ResumeRefusesOtherDataAndStartsWhereThereIsNoCheckpoint) {
+  TempFolder temp;
+  PretrainOptions options = Options("simclr");
+  options.max_steps = 2;
+  options.knn_every = 0;
+  {
+    RunFolder run = MakeRun(temp / "run", options);
+    ExpectError([&] { RunPretrain(options, Textures(), run, false, [](int64_t s) { return s == 1; }); },
+                core::ExitCode::kInterrupted, "after step 1");
+  }
+  const auto fewer = engine::FilterGroups(std::make_unique<Textures>(),
+                                          [](const std::string& g) { return g != "slide0"; });
+  RunFolder run = RunFolder::Open(temp / "run", "pretrain");
+  ExpectError([&] { RunPretrain(options, *fewer, run, true); }, core::ExitCode::kBadInput,
+              "not those that the run was started with");
+  fs::remove_all(temp / "run/checkpoints");
+  EXPECT_EQ(RunPretrain(options, Textures(), run, true).steps, 2);
+}
+
+TEST(TrainerTest, ABatchAboveTheDataIsAUsageError) {
+  TempFolder temp;
+  PretrainOptions options = Options("simclr");
+  options.batch = 21;
+  RunFolder run = MakeRun(temp / "run", options);
+  ExpectError([&] { RunPretrain(options, Textures(), run, false); }, core::ExitCode::kUsage, "batch");
+}
+
+TEST(StandInTest, TexturesAreRepeatableAndDiffer) {
+  std::set<std::vector<uint8_t>> seen;
+  for (int c = 0; c < kTextureClasses; ++c) {
+    for (int64_t i = 0; i < 2; ++i) {
+      const core::Image tile = MakeTexture(3, c, i, 16);
+      EXPECT_EQ(tile.pixels, MakeTexture(3, c, i, 16).pixels);
+      EXPECT_TRUE(seen.insert(tile.pixels).second) << c << ' ' << i;
+      const auto [low, high] = std::minmax_element(tile.pixels.begin(), tile.pixels.end());
+      EXPECT_GT(*high - *low, 40) << "a texture is no flat field: class " << c;
+    }
+  }
+}
+
+TEST(StandInTest, LearnsTexturesAndExportsTorchvisionKeys) {
+  TempFolder temp;
+  StandInOptions options;
+  options.size = 64;
+  options.batch = 16;
+  options.steps = 60;
+  options.compute.threads = 2;
+  EXPECT_GT(TrainStandIn(options, temp / "long.pth"), 2.0 / kTextureClasses) << "twice the chance";
+  options.steps = 3;
+  const double accuracy = TrainStandIn(options, temp / "a.pth");
+  EXPECT_EQ(TrainStandIn(options, temp / "b.pth"), accuracy);
+  EXPECT_EQ(core::ReadFile(temp / "a.pth"), core::ReadFile(temp / "b.pth"));
+  const core::StateDict dict = core::ReadPth(temp / "a.pth");
+  ASSERT_NE(dict.Find("fc.weight"), nullptr);
+  EXPECT_EQ(dict.Find("fc.weight")->shape, (std::vector<int64_t>{kTextureClasses, 512}));
+  EXPECT_EQ(dict.tensors.size(), 122u) << "torchvision's resnet18 has as many";
+}
+
+}  // namespace
+}  // namespace eosin::pretrain
