@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "core/stain/hed.h"
 #include "engine/augment/row_ops.h"
