@@ -99,6 +99,15 @@ class ResultTable {
   Clock::time_point written_ = Clock::now();
 };
 
+// The table as far as it goes, before the batch stops. A disk that is full may not take it.
+void Leave(ResultTable& table, const SlideResult& result, core::ExitCode code) {
+  try {
+    if (code == core::ExitCode::kMachine) table.Add(result);
+    table.Write();
+  } catch (const core::MachineError&) {
+  }
+}
+
 fs::path MaskPath(const TileOptions& options, const std::string& stem) {
   const fs::path path = options.tissue;
   return fs::is_directory(path) ? path / (stem + ".png") : path;
@@ -382,7 +391,7 @@ std::vector<SlideResult> TileSlides(const std::vector<fs::path>& slides, const T
       result.bytes = result.tiles = result.bad = 0;
       result.seconds = Since(start);
       if (error.code() != core::ExitCode::kBadInput) {
-        if (table && error.code() == core::ExitCode::kInterrupted) table->Write();
+        if (table) Leave(*table, result, error.code());
         throw;
       }
     }

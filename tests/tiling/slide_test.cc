@@ -125,6 +125,7 @@ TEST(Slide, SurvivesADamagedPart) {
 TEST(Slide, SaysWhatIsWrongWithAFile) {
   TempFolder temp;
   ExpectError([&] { Slide::Open(temp / "none.svs"); }, ExitCode::kBadInput, "none.svs");
+  ExpectError([&] { Slide::Open(temp.path()); }, ExitCode::kBadInput, "directory");
   std::ofstream(temp / "text.svs") << "not a slide";
   ExpectError([&] { Slide::Open(temp / "text.svs"); }, ExitCode::kBadInput, "text.svs");
 }

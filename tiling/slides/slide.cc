@@ -4,9 +4,12 @@
 #include <fmt/format.h>
 #include <openslide.h>
 #include <tiffio.h>
+#include <unistd.h>
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 
 #include "core/base/error.h"
@@ -84,6 +87,11 @@ void Slide::OpenHandle() {
   std::error_code ignored;
   if (!fs::exists(path_, ignored)) {
     throw core::SlideError("no such slide: " + path_.string(), "check the path");
+  }
+  if (fs::is_directory(path_, ignored) || ::access(path_.c_str(), R_OK) != 0) {
+    throw core::SlideError("cannot read " + path_.string() + ": " +
+                               std::strerror(fs::is_directory(path_, ignored) ? EISDIR : errno),
+                           "give the path of a slide file that you may read");
   }
   // OpenSlide reports what libtiff says; libtiff need not print it as well.
   static std::once_flag once;
