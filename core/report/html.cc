@@ -64,14 +64,15 @@ bool IsBlank(const std::string& cell) {
 // The number a cell starts with: "12,400", "+0.021 [0.00, 0.04]", "85.1 %". Words that only begin
 // with digits ("3x3", "2024-01-01") are not numbers.
 std::optional<double> LeadingNumber(const std::string& cell) {
+  auto digit = [&](size_t at) { return cell[at] >= '0' && cell[at] <= '9'; };
   std::string digits;
   size_t i = 0;
   for (; i < cell.size(); ++i) {
     const char c = cell[i];
-    const bool thousands = c == ',' && i > 0 && i + 3 < cell.size() && std::isdigit(cell[i + 1]) &&
-                           std::isdigit(cell[i + 2]) && std::isdigit(cell[i + 3]);
+    const bool thousands =
+        c == ',' && i > 0 && i + 3 < cell.size() && digit(i + 1) && digit(i + 2) && digit(i + 3);
     if (thousands) continue;
-    if (!std::isdigit(static_cast<unsigned char>(c)) && c != '.' && c != 'e' &&
+    if (!digit(i) && c != '.' && c != 'e' &&
         !((c == '-' || c == '+') && (i == 0 || cell[i - 1] == 'e'))) {
       break;
     }
