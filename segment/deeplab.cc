@@ -212,17 +212,18 @@ void DeepLabV3Impl::reset() {
 }
 
 DeepLabOutput DeepLabV3Impl::forward(const at::Tensor& x) {
-  const std::vector<at::Tensor> stages = backbone_->forward_stages(x);
-  const at::Tensor& last = stages.back();
-  if (is_training() && last.size(0) * last.size(2) * last.size(3) == 1) {
+  const auto& backbone = options_.backbone;
+  const int64_t stride = backbone.output_stride / (backbone.stem == "cifar" ? 4 : 1);
+  if (is_training() && x.size(0) == 1 && x.size(2) <= stride && x.size(3) <= stride) {
     throw core::ConfigError("one image this small leaves a single value to normalise by",
                             "train on larger crops or more images a batch");
   }
+  const std::vector<at::Tensor> stages = backbone_->forward_stages(x);
   auto enlarge = [&](const at::Tensor& logits) {
     return at::upsample_bilinear2d(logits, x.sizes().slice(2), /*align_corners=*/false);
   };
   DeepLabOutput output;
-  output.out = enlarge(classifier_->forward(last));
+  output.out = enlarge(classifier_->forward(stages.back()));
   if (aux_classifier_) output.aux = enlarge(aux_classifier_->forward(stages[3]));
   return output;
 }
