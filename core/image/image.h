@@ -3,6 +3,7 @@
 // pictures (3 channels), class or instance indices for masks (1 channel). Owns its pixels.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
