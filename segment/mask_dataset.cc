@@ -303,7 +303,8 @@ const std::vector<std::vector<int64_t>>& MaskDataset::ClassPixels(int workers) c
   std::vector<int64_t> ignored(items_.size());
   core::ParallelFor(size(), workers, [&](int64_t i) {
     std::vector<int64_t> by_value(256, 0);
-    for (const uint8_t value : Read(i)->mask.pixels) ++by_value[value];
+    const auto pair = Read(i);
+    for (const uint8_t value : pair->mask.pixels) ++by_value[value];
     ignored[static_cast<size_t>(i)] = by_value[255];
     by_value.resize(static_cast<size_t>(classes()));
     counts[static_cast<size_t>(i)] = std::move(by_value);

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "segment/crops.h"
+
+#include <algorithm>
+
+#include "segment/study/contours.h"
+#include "tests/segment/made_data.h"
+
+namespace eosin::segment {
+namespace {
+
+TEST(BatchIndices, EpochsInFullBatches) {
+  const std::vector<int64_t> train = {10, 11, 12, 13, 14};
+  std::vector<int64_t> all;
+  for (int64_t step = 0; step < 5; ++step) {
+    const auto batch = BatchIndices(train, 4, 3, step);
+    ASSERT_EQ(batch.size(), 4u);  // never a remainder, so never a batch of one
+    all.insert(all.end(), batch.begin(), batch.end());
+  }
+  for (int epoch = 0; epoch < 4; ++epoch) {  // 20 indices are 4 epochs, each a permutation
+    std::vector<int64_t> part(all.begin() + 5 * epoch, all.begin() + 5 * (epoch + 1));
+    EXPECT_TRUE(std::is_permutation(part.begin(), part.end(), train.begin()));
+  }
+  EXPECT_EQ(BatchIndices({7}, 4, 0, 9), (std::vector<int64_t>{7, 7, 7, 7}));
+  EXPECT_NE(BatchIndices(train, 5, 1, 0), BatchIndices(train, 5, 2, 0));
+}
+
+class CropsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    testing::MakeMaskData(temp_.path(), 3, 2, 40);
+    options_.data.data = temp_.path().string();
+    options_.crop = 32;
+    options_.batch = 4;
+    options_.steps = 3;
+    data_ = std::make_unique<MaskDataset>(options_.data);
+  }
+  testing::TempFolder temp_;
+  SegmentOptions options_;
+  std::unique_ptr<MaskDataset> data_;
+};
+
+TEST_F(CropsTest, MaskFollowsTheImage) {
+  options_.jitter = options_.hed = options_.blur = 0;
+  options_.scale_min = options_.scale_max = 1;
+  // Discs are dark (red below 130) on light (red above 210): at scale 1 the crop is a copy.
+  for (int64_t step = 0; step < 8; ++step) {
+    const CropBatch batch = MakeCrops(*data_, {0, 1, 2, 3, 4, 5}, options_, step);
+    ASSERT_EQ(batch.masks.size(), 4u * 32 * 32);
+    for (size_t i = 0; i < batch.masks.size(); ++i) {
+      ASSERT_EQ(batch.masks[i] == 1, batch.images[3 * i] < 150) << "step " << step << " pixel " << i;
+    }
+  }
+}
+
+TEST_F(CropsTest, SameInEveryArmAndAtAnyNumberOfWorkers) {
+  SegmentOptions other = options_;
+  other.init = "weights.pth";
+  other.freeze = "layer2";
+  other.backbone_lr = 1;
+  other.workers = 3;
+  options_.workers = 1;
+  CropLoader a(*data_, {0, 1, 2}, options_), b(*data_, {0, 1, 2}, other);
+  for (int step = 0; step < 3; ++step) {
+    const CropBatch x = a.Next(), y = b.Next();
+    EXPECT_EQ(x.step, step);
+    EXPECT_EQ(x.indices, y.indices);
+    EXPECT_EQ(x.images, y.images);
+    EXPECT_EQ(x.masks, y.masks);
+  }
+  other.seed = 1;
+  EXPECT_NE(MakeCrops(*data_, {0, 1, 2}, other, 0).images,
+            MakeCrops(*data_, {0, 1, 2}, options_, 0).images);
+}
+
+TEST_F(CropsTest, LargerThanTheImage) {
+  options_.crop = 64;  // of 40 px images: the whole shorter side, enlarged
+  const auto view = DrawCrop(options_, 0, 0, 40, 40);
+  EXPECT_EQ(view.crop_w, 40);
+  EXPECT_EQ(view.crop_x, 0);
+  EXPECT_NO_THROW(MakeCrops(*data_, {0, 1}, options_, 0));
+}
+
+TEST_F(CropsTest, StaysInside) {
+  for (int64_t slot = 0; slot < 200; ++slot) {
+    const auto view = DrawCrop(options_, 1, slot, 57, 41);
+    EXPECT_GE(view.crop_x, 0);
+    EXPECT_GE(view.crop_y, 0);
+    EXPECT_LE(view.crop_x + view.crop_w, 57);
+    EXPECT_LE(view.crop_y + view.crop_h, 41);
+    EXPECT_EQ(view.crop_w, view.crop_h);
+  }
+}
+
+TEST_F(CropsTest, ErrorsReachTheTrainingLoop) {
+  testing::fs::remove(temp_ / "images/p0_0.png");
+  CropLoader loader(*data_, {0}, options_);
+  testing::ExpectError([&] { loader.Next(); }, core::ExitCode::kBadInput, "p0_0.png");
+}
+
+TEST(TapsInside, MatchesTheReference) {
+  // Mean share of the nine taps inside the map: reference figures .77, .25, .11.
+  EXPECT_NEAR(TapsInside(64, 12), 0.766, 0.001);
+  EXPECT_NEAR(TapsInside(32, 24), 0.25, 0.001);
+  EXPECT_NEAR(TapsInside(16, 24), 1.0 / 9, 1e-12);
+  SegmentOptions options;
+  options.crop = 256;
+  options.rates = {12, 24, 36};
+  EXPECT_EQ(Warnings(options).size(), 2u);  // 16 x 16 map: 12 keeps .25, 24 and 36 are 1x1
+  options.rates = {2, 4, 6};
+  EXPECT_TRUE(Warnings(options).empty());
+}
+
+TEST(SegmentOptions, Check) {
+  auto check = [](auto change, const std::string& text) {
+    SegmentOptions options;
+    change(options);
+    testing::ExpectError([&] { options.Check(); }, core::ExitCode::kUsage, text);
+  };
+  EXPECT_NO_THROW(SegmentOptions().Check());
+  check([](auto& o) { o.output_stride = 12; }, "output_stride");
+  check([](auto& o) { o.rates = {1, 2}; }, "three whole numbers");
+  check([](auto& o) { o.ce = o.dice = 0; }, "both 0");
+  check([](auto& o) { o.scale_min = 2; }, "scale_min");
+  check([](auto& o) { o.crop = 100; }, "multiple of 8");
+}
+
+TEST(Contours, OutlineOnlyWhereClassesMeet) {
+  core::Image image(20, 20, 3, 200), mask(20, 20, 1, 0);
+  for (int y = 5; y < 15; ++y) std::fill_n(mask.row(y) + 5, 10, uint8_t{1});
+  const core::Image out = DrawContours(image, mask, 0, 20);
+  auto painted = [&](int x, int y) { return out.at(x, y)[0] != 200 || out.at(x, y)[2] != 200; };
+  EXPECT_FALSE(painted(1, 1));
+  EXPECT_FALSE(painted(10, 10));
+  EXPECT_TRUE(painted(5, 10));
+  EXPECT_TRUE(painted(10, 14));
+  EXPECT_FALSE(painted(4, 10));
+}
+
+}  // namespace
+}  // namespace eosin::segment
