@@ -13,6 +13,9 @@
 #include "tiling/extract.h"
 #include "tiling/slides/slide.h"
 
+// When a close fails on a full disk, HDF5 loses track of its own memory.
+extern "C" const char* __lsan_default_suppressions() { return "leak:libhdf5"; }
+
 namespace eosin::tiling {
 namespace {
 
@@ -272,7 +275,9 @@ TEST_F(TileSlidesTest, StopsWhenTheDiskIsFull) {
   setrlimit(RLIMIT_FSIZE, &limit);
   ExpectError([&] { One(slide, Options(0.5, 128, "raw"), Quiet()); }, ExitCode::kMachine, "a.h5");
   setrlimit(RLIMIT_FSIZE, &before);
-  EXPECT_TRUE(fs::is_empty(out_));
+  const core::CsvTable table = core::ReadCsv(out_ / "tiles.csv");
+  EXPECT_EQ(Cell(table, "a", "status"), "failed");
+  EXPECT_EQ(std::distance(fs::directory_iterator(out_), fs::directory_iterator()), 1);
 }
 
 TEST_F(TileSlidesTest, WritesCoordinatesForClam) {
