@@ -22,7 +22,7 @@ struct StandInOptions {
   int64_t size = 64;   // px
   int64_t batch = 32;
   int64_t steps = 60;
-  double lr = 0.05;
+  double lr = 0.02;
   int64_t seed = 0;
   engine::ComputeOptions compute;
 };

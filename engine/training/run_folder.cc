@@ -38,6 +38,15 @@ std::string KindOf(const fs::path& folder, bool* finished) {
   return state.value("kind", "");
 }
 
+// Empty, or left by a process that was killed while making a run here.
+bool IsFresh(const fs::path& folder) {
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name != "config.toml" && name != "config.toml.part" && name != "state.json.part") return false;
+  }
+  return true;
+}
+
 std::vector<std::string> CommandLine() {
   std::ifstream file("/proc/self/cmdline", std::ios::binary);
   std::vector<std::string> words;
@@ -74,7 +83,7 @@ RunFolder::RunFolder(fs::path path, std::string kind) : path_(std::move(path)), 
 RunFolder RunFolder::Create(const fs::path& path, const std::string& kind,
                             const std::string& config_toml) {
   core::MakeFolder(path);
-  if (!fs::is_empty(path)) {
+  if (!IsFresh(path)) {
     bool finished = false;
     const std::string found = KindOf(path, &finished);
     if (found.empty()) {
@@ -93,8 +102,8 @@ RunFolder RunFolder::Create(const fs::path& path, const std::string& kind,
     }
   }
   RunFolder run(path, kind);
-  run.WriteState();
   core::WriteFileAtomic(run.config(), config_toml);
+  run.WriteState();
   run.log_ = std::make_unique<core::LogFile>(run / "log.txt");
   return run;
 }

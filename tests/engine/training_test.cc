@@ -322,6 +322,10 @@ TEST(RunFolderTest, CreatesOpensAndProtectsRuns) {
   EXPECT_EQ(nlohmann::json::parse(core::ReadFile(temp / "run/provenance.json"))["processes"].size(), 1u);
   ExpectError([&] { RunFolder::Open(temp / "run", "segment"); }, kBad, "not a segment run");
   ExpectError([&] { RunFolder::Open(temp / "none", "pretrain"); }, kBad, "no run in");
+  // Killed while it was made.
+  core::MakeFolder(temp / "young");
+  std::ofstream(temp / "young/config.toml") << "seed = 1\n";
+  EXPECT_EQ(RunFolder::Create(temp / "young", "pretrain", "seed = 3\n").path(), temp / "young");
   core::MakeFolder(temp / "foreign");
   std::ofstream(temp / "foreign/thesis.txt") << "x";
   ExpectError([&] { RunFolder::Create(temp / "foreign", "pretrain", ""); }, kBad, "not empty");

@@ -219,7 +219,7 @@ TEST(StandInTest, TexturesAreRepeatableAndDiffer) {
 TEST(StandInTest, LearnsTexturesAndExportsTorchvisionKeys) {
   TempFolder temp;
   StandInOptions options;
-  options.size = 64;
+  options.size = 48;
   options.batch = 16;
   options.steps = 60;
   options.compute.threads = 2;
