@@ -10,9 +10,11 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 
 find_program(EOSIN_CCACHE ccache)
 if(EOSIN_CCACHE)
-  set(CMAKE_C_COMPILER_LAUNCHER ${EOSIN_CCACHE})
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${EOSIN_CCACHE})
-  set(CMAKE_CUDA_COMPILER_LAUNCHER ${EOSIN_CCACHE})
+  # Paths below the project count as relative: presets and clones share what they compiled.
+  set(launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} ${EOSIN_CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${launcher})
 endif()
 
 add_library(eosin_flags INTERFACE)

@@ -2,6 +2,7 @@
 // The program `eosin`: finds the subcommand and runs it. Those that need tensors live in
 // `eosin-torch` beside it, so that everything else starts without loading LibTorch.
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -68,6 +69,9 @@ int RunTorch(const std::filesystem::path& self, int argc, char** argv) {
         std::string("this eosin was built without LibTorch, so there is no eosin ") + argv[0],
         "run tools/setup and build the release preset");
   }
+  // OpenMP's default is to spin for milliseconds at each barrier, which on a shared machine burns the
+  // time that the loader or another program needs. A user's own setting wins.
+  setenv("GOMP_SPINCOUNT", "30000", 0);
   std::vector<char*> arguments = {const_cast<char*>(program.c_str())};
   arguments.insert(arguments.end(), argv, argv + argc);
   arguments.push_back(nullptr);
