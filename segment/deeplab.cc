@@ -61,9 +61,9 @@ class PoolBranchImpl : public nn::Cloneable<PoolBranchImpl> {
   at::Tensor forward(const at::Tensor& x) {
     at::Tensor out = conv_->forward(x.mean({2, 3}, /*keepdim=*/true));
     if (is_training() && x.size(0) == 1) {  // one value a channel has no variance
-      out = at::batch_norm(out, norm_->weight, norm_->bias, norm_->running_mean,
-                           norm_->running_var, /*training=*/false, /*momentum=*/0.1,
-                           norm_->options.eps(), /*cudnn_enabled=*/true);
+      out = at::batch_norm(out, norm_->weight, norm_->bias, norm_->running_mean, norm_->running_var,
+                           /*training=*/false, /*momentum=*/0.1, norm_->options.eps(),
+                           /*cudnn_enabled=*/true);
     } else {
       out = norm_->forward(out);
     }
@@ -91,8 +91,8 @@ class BranchesImpl : public nn::Cloneable<BranchesImpl> {
       convs_.push_back(register_module(std::to_string(convs_.size()),
                                        std::make_shared<ConvBnImpl>(in_, out_, 3, rate)));
     }
-    pool_ = register_module(std::to_string(convs_.size()),
-                            std::make_shared<PoolBranchImpl>(in_, out_));
+    pool_ =
+        register_module(std::to_string(convs_.size()), std::make_shared<PoolBranchImpl>(in_, out_));
   }
   at::Tensor forward(const at::Tensor& x) {
     std::vector<at::Tensor> parts;

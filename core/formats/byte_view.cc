@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/formats/byte_view.h"
 
-#include <cerrno>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <cerrno>
 
 #include "core/base/error.h"
 
@@ -20,11 +20,11 @@ void RefuseWeights(const std::string& file, const std::string& what) {
 MappedFile::MappedFile(const std::filesystem::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
-    throw WeightsError("cannot read the weights file " + path.string() + ": " +
-                           std::strerror(errno),
-                       "check that the file exists and may be read");
+    throw WeightsError(
+        "cannot read the weights file " + path.string() + ": " + std::strerror(errno),
+        "check that the file exists and may be read");
   }
-  struct stat facts {};
+  struct stat facts{};
   if (::fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)) {
     ::close(fd);
     throw WeightsError(path.string() + " is not a file", "give the path of a weights file");

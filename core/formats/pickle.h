@@ -4,8 +4,8 @@
 // here (those that rebuild tensors and ordered dicts), or known to be harmless bystanders (numpy
 // scalars, optimiser and Lightning objects: they become kOpaque), or refused.
 //
-// Limits against hostile streams: values, memo entries and copied items (4 million each); every read
-// is checked; nothing recurses over nested values.
+// Limits against hostile streams: values, memo entries and copied items (4 million each); every
+// read is checked; nothing recurses over nested values.
 #pragma once
 
 #include <cstdint>
@@ -30,18 +30,27 @@ struct PickleTensor {
 
 struct PickleValue {
   enum class Kind {
-    kNone, kBool, kInt, kBigInt, kFloat, kString, kBytes, kTuple, kList, kDict,
+    kNone,
+    kBool,
+    kInt,
+    kBigInt,
+    kFloat,
+    kString,
+    kBytes,
+    kTuple,
+    kList,
+    kDict,
     kGlobal,   // text = "module.name"
     kStorage,  // text = key; dtype; integer = elements; offset = first element in the root storage
     kTensor,
-    kOpaque    // text = "module.name" of what would have been called
+    kOpaque  // text = "module.name" of what would have been called
   };
   Kind kind = Kind::kNone;
   DType dtype = DType::kF32;
-  int64_t integer = 0;   // kInt, kBool
+  int64_t integer = 0;  // kInt, kBool
   int64_t offset = 0;
   double real = 0;
-  std::string text;      // kString, kBytes, kBigInt (little-endian bytes), kGlobal, kStorage
+  std::string text;  // kString, kBytes, kBigInt (little-endian bytes), kGlobal, kStorage
   std::vector<PickleValue*> items;  // kTuple, kList; kDict: key, value, key, value, ...
   PickleTensor* tensor = nullptr;
 

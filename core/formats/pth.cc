@@ -22,8 +22,9 @@ constexpr size_t kMaxVisits = 1'000'000;
 
 // Keys under which training programs put the weights, best first.
 constexpr const char* kWrappers[] = {
-    "state_dict", "model_state_dict", "model", "online_network_state_dict", "teacher", "student",
-    "net", "network", "module", "weights", "params"};
+    "state_dict", "model_state_dict", "model", "online_network_state_dict",
+    "teacher",    "student",          "net",   "network",
+    "module",     "weights",          "params"};
 
 bool HoldsTensor(const PickleValue& root) {
   std::vector<const PickleValue*> open = {&root};
@@ -87,9 +88,12 @@ class Reader {
       for (size_t i = 0; i + 1 < value.items.size(); i += 2) {
         const PickleValue& key = *value.items[i];
         const PickleValue& item = *value.items[i + 1];
-        if (key.Is(Kind::kString)) Flatten(item, dot + key.text, depth + 1);
-        else if (key.Is(Kind::kInt)) Flatten(item, dot + std::to_string(key.integer), depth + 1);
-        else if (HoldsTensor(item)) RefuseWeights(file_.file(), "holds tensors without names");
+        if (key.Is(Kind::kString))
+          Flatten(item, dot + key.text, depth + 1);
+        else if (key.Is(Kind::kInt))
+          Flatten(item, dot + std::to_string(key.integer), depth + 1);
+        else if (HoldsTensor(item))
+          RefuseWeights(file_.file(), "holds tensors without names");
       }
     } else if (value.Is(Kind::kOpaque) && value.text.starts_with("torch._")) {
       RefuseWeights(file_.file(), "holds " + name + " as " + value.text +
@@ -157,16 +161,26 @@ class Reader {
 
 const char* StorageName(DType dtype) {
   switch (dtype) {
-    case DType::kF64: return "DoubleStorage";
-    case DType::kF32: return "FloatStorage";
-    case DType::kF16: return "HalfStorage";
-    case DType::kBF16: return "BFloat16Storage";
-    case DType::kI64: return "LongStorage";
-    case DType::kI32: return "IntStorage";
-    case DType::kI16: return "ShortStorage";
-    case DType::kI8: return "CharStorage";
-    case DType::kU8: return "ByteStorage";
-    case DType::kBool: return "BoolStorage";
+    case DType::kF64:
+      return "DoubleStorage";
+    case DType::kF32:
+      return "FloatStorage";
+    case DType::kF16:
+      return "HalfStorage";
+    case DType::kBF16:
+      return "BFloat16Storage";
+    case DType::kI64:
+      return "LongStorage";
+    case DType::kI32:
+      return "IntStorage";
+    case DType::kI16:
+      return "ShortStorage";
+    case DType::kI8:
+      return "CharStorage";
+    case DType::kU8:
+      return "ByteStorage";
+    case DType::kBool:
+      return "BoolStorage";
   }
   return "";
 }
@@ -291,18 +305,25 @@ StateDict ReadWeights(const std::filesystem::path& path,
     const std::string_view bytes = map.bytes();
     const std::string file = path.string();
     if (bytes.empty()) RefuseWeights(file, "is empty");
-    if (bytes.starts_with("<")) RefuseWeights(file, "is a web page, not weights: the download failed");
+    if (bytes.starts_with("<"))
+      RefuseWeights(file, "is a web page, not weights: the download failed");
     if (bytes.starts_with("version https://git-lfs")) {
       throw WeightsError(file + " is a git-lfs pointer, not the weights", "run git lfs pull");
     }
-    if (DetectPth(bytes)) content = Content::kPth;
-    else if (bytes.size() > 8 && bytes[8] == '{') content = Content::kSafetensors;
-    else content = Content::kOther;
+    if (DetectPth(bytes))
+      content = Content::kPth;
+    else if (bytes.size() > 8 && bytes[8] == '{')
+      content = Content::kSafetensors;
+    else
+      content = Content::kOther;
   }
   switch (content) {
-    case Content::kPth: return ReadPth(path);
-    case Content::kSafetensors: return ReadSafetensors(path, metadata);
-    case Content::kOther: break;
+    case Content::kPth:
+      return ReadPth(path);
+    case Content::kSafetensors:
+      return ReadSafetensors(path, metadata);
+    case Content::kOther:
+      break;
   }
   throw WeightsError(path.string() + " is neither a PyTorch checkpoint nor a safetensors file",
                      "give a .pth, .pt, .ckpt or .safetensors file");

@@ -16,8 +16,10 @@ constexpr int64_t kMaxObjects = 1'000'000;
 uint64_t Octal(std::string_view text) {
   uint64_t value = 0;
   for (const char c : text) {
-    if (c >= '0' && c <= '7') value = value * 8 + static_cast<uint64_t>(c - '0');
-    else if (c == '\0') break;
+    if (c >= '0' && c <= '7')
+      value = value * 8 + static_cast<uint64_t>(c - '0');
+    else if (c == '\0')
+      break;
   }
   return value;
 }
@@ -54,18 +56,22 @@ std::optional<PthContainer> DetectPth(std::string_view bytes) {
 }
 
 PthFile::PthFile(const std::filesystem::path& path)
-    : file_(path.string()),
-      map_(path),
-      unpickler_(file_, [this](const PickleValue& id) {
+    : file_(path.string()), map_(path), unpickler_(file_, [this](const PickleValue& id) {
         return container_ == PthContainer::kTar ? LoadTarObject(id) : LoadStorage(id);
       }) {
   const auto container = DetectPth(map_.bytes());
   if (!container) RefuseWeights(file_, "is no PyTorch checkpoint (no zip, pickle or tar)");
   container_ = *container;
   switch (container_) {
-    case PthContainer::kZip: OpenZip(); break;
-    case PthContainer::kLegacy: OpenLegacy(); break;
-    case PthContainer::kTar: OpenTar(); break;
+    case PthContainer::kZip:
+      OpenZip();
+      break;
+    case PthContainer::kLegacy:
+      OpenLegacy();
+      break;
+    case PthContainer::kTar:
+      OpenTar();
+      break;
   }
 }
 
@@ -190,7 +196,8 @@ void PthFile::OpenTar() {
   root_ = unpickler_.Load(cursor);
 }
 
-// A count; for each (key, location, type) and its elements; then views (key, root, offset, elements).
+// A count; for each (key, location, type) and its elements; then views (key, root, offset,
+// elements).
 void PthFile::ReadTarStorages(std::string_view bytes) {
   ByteCursor cursor(bytes, file_);
   auto refuse = [&] { RefuseWeights(file_, "has a damaged list of storages"); };

@@ -18,8 +18,8 @@ using nlohmann::json;
 constexpr uint64_t kMaxHeader = 100'000'000;  // the format's own limit
 
 constexpr std::pair<const char*, DType> kNames[] = {
-    {"F64", DType::kF64}, {"F32", DType::kF32}, {"F16", DType::kF16}, {"BF16", DType::kBF16},
-    {"I64", DType::kI64}, {"I32", DType::kI32}, {"I16", DType::kI16}, {"I8", DType::kI8},
+    {"F64", DType::kF64}, {"F32", DType::kF32},  {"F16", DType::kF16}, {"BF16", DType::kBF16},
+    {"I64", DType::kI64}, {"I32", DType::kI32},  {"I16", DType::kI16}, {"I8", DType::kI8},
     {"U8", DType::kU8},   {"BOOL", DType::kBool}};
 
 const char* NameOf(DType dtype) {
@@ -36,7 +36,8 @@ json ParseHeader(std::string_view text, const std::string& file) {
     if (depth > 4) RefuseWeights(file, "has a safetensors header nested too deeply");
     if (event == json::parse_event_t::object_start) keys.emplace_back();
     if (event == json::parse_event_t::object_end) keys.pop_back();
-    if (event == json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {
+    if (event == json::parse_event_t::key &&
+        !keys.back().insert(parsed.get<std::string>()).second) {
       RefuseWeights(file, "names " + parsed.get<std::string>() + " twice");
     }
     return true;
@@ -66,10 +67,10 @@ struct Entry {
 Entry ParseEntry(const std::string& name, const json& value, const std::string& file) {
   Entry entry;
   entry.tensor.name = name;
-  const bool complete = value.is_object() && value.contains("dtype") && value["dtype"].is_string() &&
-                        value.contains("shape") && value["shape"].is_array() &&
-                        value.contains("data_offsets") && value["data_offsets"].is_array() &&
-                        value["data_offsets"].size() == 2 && value.size() == 3;
+  const bool complete =
+      value.is_object() && value.contains("dtype") && value["dtype"].is_string() &&
+      value.contains("shape") && value["shape"].is_array() && value.contains("data_offsets") &&
+      value["data_offsets"].is_array() && value["data_offsets"].size() == 2 && value.size() == 3;
   if (!complete) RefuseWeights(file, "describes tensor " + name + " incompletely");
   const auto& dtype = value["dtype"].get_ref<const std::string&>();
   const auto* known = std::find_if(std::begin(kNames), std::end(kNames),
@@ -149,9 +150,8 @@ void WriteSafetensors(const std::filesystem::path& path, const StateDict& dict,
   uint64_t at = 0;
   for (const auto* tensor : sorted) {
     const uint64_t end = at + tensor->data.size();
-    header[tensor->name] = {{"dtype", NameOf(tensor->dtype)},
-                            {"shape", tensor->shape},
-                            {"data_offsets", {at, end}}};
+    header[tensor->name] = {
+        {"dtype", NameOf(tensor->dtype)}, {"shape", tensor->shape}, {"data_offsets", {at, end}}};
     at = end;
   }
   std::string text;

@@ -18,10 +18,10 @@ struct DTypeFacts {
   bool floating;
 };
 
-constexpr DTypeFacts kFacts[] = {
-    {"float64", 8, true}, {"float32", 4, true}, {"float16", 2, true}, {"bfloat16", 2, true},
-    {"int64", 8, false},  {"int32", 4, false},  {"int16", 2, false},  {"int8", 1, false},
-    {"uint8", 1, false},  {"bool", 1, false}};
+constexpr DTypeFacts kFacts[] = {{"float64", 8, true},  {"float32", 4, true}, {"float16", 2, true},
+                                 {"bfloat16", 2, true}, {"int64", 8, false},  {"int32", 4, false},
+                                 {"int16", 2, false},   {"int8", 1, false},   {"uint8", 1, false},
+                                 {"bool", 1, false}};
 
 const DTypeFacts& Facts(DType dtype) { return kFacts[static_cast<int>(dtype)]; }
 
@@ -29,7 +29,8 @@ float HalfToFloat(uint16_t half) {
   const uint32_t sign = uint32_t{half & 0x8000u} << 16;
   const uint32_t exponent = (half >> 10) & 31, mantissa = half & 1023;
   if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
-  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+  if (exponent != 0)
+    return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
   const float value = static_cast<float>(mantissa) * 0x1p-24f;  // subnormal
   return sign != 0 ? -value : value;
 }
@@ -113,19 +114,35 @@ std::vector<float> ToFloats(const TensorBlob& tensor) {
   std::vector<float> out(static_cast<size_t>(tensor.NumElements()));
   auto plain = [](auto value) { return static_cast<float>(value); };
   switch (tensor.dtype) {
-    case DType::kF64: Fill<double>(tensor, out, plain); break;
-    case DType::kF32: Fill<float>(tensor, out, plain); break;
-    case DType::kF16: Fill<uint16_t>(tensor, out, HalfToFloat); break;
+    case DType::kF64:
+      Fill<double>(tensor, out, plain);
+      break;
+    case DType::kF32:
+      Fill<float>(tensor, out, plain);
+      break;
+    case DType::kF16:
+      Fill<uint16_t>(tensor, out, HalfToFloat);
+      break;
     case DType::kBF16:
       Fill<uint16_t>(tensor, out,
                      [](uint16_t v) { return std::bit_cast<float>(uint32_t{v} << 16); });
       break;
-    case DType::kI64: Fill<int64_t>(tensor, out, plain); break;
-    case DType::kI32: Fill<int32_t>(tensor, out, plain); break;
-    case DType::kI16: Fill<int16_t>(tensor, out, plain); break;
-    case DType::kI8: Fill<int8_t>(tensor, out, plain); break;
+    case DType::kI64:
+      Fill<int64_t>(tensor, out, plain);
+      break;
+    case DType::kI32:
+      Fill<int32_t>(tensor, out, plain);
+      break;
+    case DType::kI16:
+      Fill<int16_t>(tensor, out, plain);
+      break;
+    case DType::kI8:
+      Fill<int8_t>(tensor, out, plain);
+      break;
     case DType::kU8:
-    case DType::kBool: Fill<uint8_t>(tensor, out, plain); break;
+    case DType::kBool:
+      Fill<uint8_t>(tensor, out, plain);
+      break;
   }
   return out;
 }

@@ -12,8 +12,8 @@ namespace eosin::core {
 
 enum class DType { kF64, kF32, kF16, kBF16, kI64, kI32, kI16, kI8, kU8, kBool };
 
-int64_t DTypeSize(DType dtype);          // bytes of one element
-const char* DTypeName(DType dtype);      // "float32", "bfloat16", ... as PyTorch says them
+int64_t DTypeSize(DType dtype);      // bytes of one element
+const char* DTypeName(DType dtype);  // "float32", "bfloat16", ... as PyTorch says them
 bool IsFloating(DType dtype);
 
 // The number of elements of a shape; -1 when it overflows int64 or a size is negative. An empty

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/formats/zip.h"
 
-#include <ostream>
 #include <zlib.h>
+#include <ostream>
 
 #include "core/formats/byte_view.h"
 
@@ -94,7 +94,8 @@ ZipIndex::ZipIndex(std::string_view bytes, const std::string& file) : bytes_(byt
     }
     if ((flags & 1) != 0) RefuseWeights(file, "holds encrypted entries");
     if (method != 0 || packed != entry.size) {
-      RefuseWeights(file, "holds the compressed entry " + name + "; PyTorch files are not compressed");
+      RefuseWeights(file,
+                    "holds the compressed entry " + name + "; PyTorch files are not compressed");
     }
     if (!entries_.emplace(name, entry).second) RefuseWeights(file, "holds " + name + " twice");
     names_.push_back(name);
@@ -127,11 +128,11 @@ void ZipWriter::Write(std::string_view bytes) {
 void ZipWriter::Add(const std::string& name, std::string_view payload) {
   const uint64_t bare = offset_ + kLocalSize + name.size() + 4;  // with an empty padding field
   const auto padding = static_cast<uint16_t>((kAlignment - bare % kAlignment) % kAlignment);
-  std::string facts;  // what the local header and the directory share
-  Put<uint16_t>(facts, 20);  // version needed
-  Put<uint16_t>(facts, 0);   // flags
-  Put<uint16_t>(facts, 0);   // stored
-  Put<uint16_t>(facts, 0);   // time
+  std::string facts;           // what the local header and the directory share
+  Put<uint16_t>(facts, 20);    // version needed
+  Put<uint16_t>(facts, 0);     // flags
+  Put<uint16_t>(facts, 0);     // stored
+  Put<uint16_t>(facts, 0);     // time
   Put<uint16_t>(facts, 0x21);  // 1980-01-01
   Put<uint32_t>(facts, Crc(payload));
   Put<uint32_t>(facts, static_cast<uint32_t>(payload.size()));

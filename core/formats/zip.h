@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of ZIP that PyTorch files use: stored (uncompressed) entries, zip64 tolerated on reading.
+// The part of ZIP that PyTorch files use: stored (uncompressed) entries, zip64 tolerated on
+// reading.
 #pragma once
 
 #include <cstdint>

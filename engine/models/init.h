@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Initialisation by counter-based draws: every parameter depends on (seed, its full name) alone, not
-// on other modules, threads or the global generator.
+// Initialisation by counter-based draws: every parameter depends on (seed, its full name) alone,
+// not on other modules, threads or the global generator.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +15,9 @@ enum class ConvInit {
   kKaimingFanOut  // torchvision's ResNet: normal, std = sqrt(2 / (out_channels * kh * kw))
 };
 
-// Initialises all Conv2d (as told), Linear (PyTorch's default) and BatchNorm (weight 1, bias 0, mean
-// 0, variance 1, count 0) below `module`. `prefix` goes before the names in the draws' key: give two
-// heads different prefixes and they differ.
+// Initialises all Conv2d (as told), Linear (PyTorch's default) and BatchNorm (weight 1, bias 0,
+// mean 0, variance 1, count 0) below `module`. `prefix` goes before the names in the draws' key:
+// give two heads different prefixes and they differ.
 void InitModule(torch::nn::Module& module, uint64_t seed, ConvInit conv_init,
                 const std::string& prefix = "");
 

@@ -161,8 +161,8 @@ void ResNetImpl::reset() {
   int64_t in = options_.width, dilation = 1;
   for (int layer = 0; layer < 4; ++layer) {
     const int64_t planes = int64_t{options_.width} << layer;
-    const bool dilated = (layer == 3 && options_.output_stride <= 16) ||
-                         (layer == 2 && options_.output_stride == 8);
+    const bool dilated =
+        (layer == 3 && options_.output_stride <= 16) || (layer == 2 && options_.output_stride == 8);
     const int64_t previous = dilation;
     int64_t stride = layer == 0 ? 1 : 2;
     if (dilated) {

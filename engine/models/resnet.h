@@ -30,7 +30,8 @@ struct ResNetOptions {
   // 32: none dilated; 16: layer4; 8: layer3 and layer4, as torchvision's
   // replace_stride_with_dilation (a dilated stage's first block keeps the previous dilation). The
   // number counts for the imagenet stem; with the cifar stem the true stride is a quarter of it.
-  // torchvision refuses dilation for resnet18/34; here both 3x3 of a block take the block's dilation.
+  // torchvision refuses dilation for resnet18/34; here both 3x3 of a block take the block's
+  // dilation.
   int output_stride = 32;
   int width = 64;                   // channels of the stem; 64 in torchvision, less for small nets
   bool zero_init_residual = false;  // last BN weight of each block starts at 0 (InitResNet)
@@ -51,8 +52,8 @@ class ResNetImpl : public torch::nn::Cloneable<ResNetImpl> {
   // {stem after ReLU and before the pool, layer1, ..., layer4}, each (N, C, h, w).
   std::vector<at::Tensor> forward_stages(const at::Tensor& x);
 
-  int64_t feature_dim() const;                 // channels of layer4: 512 or 2048 at width 64
-  int64_t stage_channels(int stage) const;     // 0 = stem, 1..4 = layers
+  int64_t feature_dim() const;              // channels of layer4: 512 or 2048 at width 64
+  int64_t stage_channels(int stage) const;  // 0 = stem, 1..4 = layers
   const ResNetOptions& options() const { return options_; }
 
   // The modules of a stage: "stem" = conv1 and bn1, "layer1" .. "layer4", "fc" (if any). For
@@ -71,8 +72,8 @@ class ResNetImpl : public torch::nn::Cloneable<ResNetImpl> {
 TORCH_MODULE(ResNet);
 
 // torchvision's initialisation (convolutions kaiming normal fan_out, BN 1/0 with cleared
-// statistics, fc uniform +-1/sqrt(fan_in)), drawn by Philox from the seed and each parameter's name.
-// The constructor alone leaves LibTorch's default values from its global generator.
+// statistics, fc uniform +-1/sqrt(fan_in)), drawn by Philox from the seed and each parameter's
+// name. The constructor alone leaves LibTorch's default values from its global generator.
 void InitResNet(ResNet& net, uint64_t seed);
 
 }  // namespace eosin::engine

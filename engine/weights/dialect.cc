@@ -36,10 +36,14 @@ std::string DialectName(const Anchor& anchor) {
   }
   if (anchor.prefix.empty()) return "torchvision";
   static constexpr std::pair<const char*, const char*> kKnown[] = {
-      {"encoder_q.", "MoCo"},           {"online_network.", "BYOL"},
-      {"_orig_mod.", "torch.compile"},  {"model.backbone.", "Lightning"},
-      {"module.", "DistributedDataParallel"}, {"encoder.", "SMP or SSL encoder"},
-      {"backbone.", "torchvision segmentation, lightly or solo-learn"}, {"model.", "Lightning"}};
+      {"encoder_q.", "MoCo"},
+      {"online_network.", "BYOL"},
+      {"_orig_mod.", "torch.compile"},
+      {"model.backbone.", "Lightning"},
+      {"module.", "DistributedDataParallel"},
+      {"encoder.", "SMP or SSL encoder"},
+      {"backbone.", "torchvision segmentation, lightly or solo-learn"},
+      {"model.", "Lightning"}};
   for (const auto& [part, name] : kKnown) {
     if (anchor.prefix.find(part) != std::string::npos) {
       return fmt::format("{}, prefix {}", name, anchor.prefix);
@@ -150,7 +154,8 @@ TrunkInfo DescribeTrunk(const core::StateDict& trunk) {
   info.stem = stem->shape[2] == 7 ? "imagenet" : stem->shape[2] == 3 ? "cifar" : "unknown";
   int blocks[4] = {};
   for (int layer = 0; layer < 4; ++layer) {
-    while (trunk.Find(fmt::format("layer{}.{}.conv1.weight", layer + 1, blocks[layer])) != nullptr) {
+    while (trunk.Find(fmt::format("layer{}.{}.conv1.weight", layer + 1, blocks[layer])) !=
+           nullptr) {
       ++blocks[layer];
     }
   }

@@ -19,9 +19,9 @@ namespace {
 using core::DType;
 
 constexpr std::pair<at::ScalarType, DType> kTypes[] = {
-    {at::kDouble, DType::kF64}, {at::kFloat, DType::kF32}, {at::kHalf, DType::kF16},
-    {at::kBFloat16, DType::kBF16}, {at::kLong, DType::kI64}, {at::kInt, DType::kI32},
-    {at::kShort, DType::kI16}, {at::kChar, DType::kI8}, {at::kByte, DType::kU8},
+    {at::kDouble, DType::kF64},    {at::kFloat, DType::kF32}, {at::kHalf, DType::kF16},
+    {at::kBFloat16, DType::kBF16}, {at::kLong, DType::kI64},  {at::kInt, DType::kI32},
+    {at::kShort, DType::kI16},     {at::kChar, DType::kI8},   {at::kByte, DType::kU8},
     {at::kBool, DType::kBool}};
 
 at::ScalarType ToTorch(DType dtype) {
@@ -59,7 +59,9 @@ void Collect(const torch::nn::Module& module, const std::string& prefix, core::S
   }
 }
 
-std::string Shape(at::IntArrayRef shape) { return fmt::format("({})", fmt::join(shape.vec(), ", ")); }
+std::string Shape(at::IntArrayRef shape) {
+  return fmt::format("({})", fmt::join(shape.vec(), ", "));
+}
 
 bool Ignored(const std::string& name, const LoadRules& rules) {
   return std::any_of(rules.ignore_prefixes.begin(), rules.ignore_prefixes.end(),
@@ -87,8 +89,8 @@ void Judge(const LoadReport& report, const LoadRules& rules) {
     Fail(report, "the weights match only " + share + " of the model",
          "check that the file holds this architecture; the table lists names of both sides");
   }
-  if (rules.strict && !(report.missing.empty() && report.unexpected.empty() &&
-                        report.mismatched.empty())) {
+  if (rules.strict &&
+      !(report.missing.empty() && report.unexpected.empty() && report.mismatched.empty())) {
     Fail(report, "the weights do not match the model exactly",
          "the table lists what is missing and what is too much");
   }
@@ -162,17 +164,17 @@ LoadReport LoadStateDict(torch::nn::Module& module, const core::StateDict& dict,
 }
 
 std::string LoadReport::Table() const {
-  std::string text =
-      fmt::format("  matched {} tensors, {:.1f} % of the model", matched.size(),
-                  100 * share_of_parameters);
+  std::string text = fmt::format("  matched {} tensors, {:.1f} % of the model", matched.size(),
+                                 100 * share_of_parameters);
   if (!dialect.empty()) text += " (" + dialect + ")";
   auto list = [&](const char* title, const std::vector<std::string>& names) {
     if (names.empty()) return;
     constexpr size_t kShown = 4;
-    text += fmt::format("\n  {} {}: {}", title, names.size(),
-                        fmt::join(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(
-                                                                     std::min(kShown, names.size())),
-                                  "; "));
+    text += fmt::format(
+        "\n  {} {}: {}", title, names.size(),
+        fmt::join(names.begin(),
+                  names.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, names.size())),
+                  "; "));
     if (names.size() > kShown) text += "; ...";
   };
   list("missing", missing);

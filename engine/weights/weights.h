@@ -33,8 +33,8 @@ struct LoadReport {
   std::vector<std::string> unexpected;  // in the file, not in the module
   std::vector<std::string> mismatched;  // "name: file (2, 3), model (4, 3)"
   std::vector<std::string> ignored;
-  double share_of_parameters = 0;       // matched elements / elements of the module, 0..1
-  std::string dialect;                  // as MapDialect names it; empty when not mapped
+  double share_of_parameters = 0;  // matched elements / elements of the module, 0..1
+  std::string dialect;             // as MapDialect names it; empty when not mapped
 
   // Lines for a log or terminal: counts, share, first names of each kind.
   std::string Table() const;

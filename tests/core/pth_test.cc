@@ -124,6 +124,7 @@ TEST(Pth, OpensTheStateDictAmongOtherThings) {
 
 TEST(Pth, RunsNothingAndRefusesStrangers) {
   const std::filesystem::path trace = "/tmp/eosin-was-here";
+  std::filesystem::remove(trace);
   ExpectError([] { ReadPth(Fixture("hostile.pth")); }, ExitCode::kBadInput, "posix.system");
   EXPECT_FALSE(std::filesystem::exists(trace));
   ExpectError([] { ReadPth(Fixture("whole_model.pth")); }, ExitCode::kBadInput,
@@ -148,8 +149,10 @@ TEST(Pth, NamesWhatIsNoCheckpoint) {
 
 // A legacy file, which needs no checksums, with this pickle for its object.
 void ExpectPickleRefused(const std::string& pickle, const std::string& text) {
-  const std::string head("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03."
-                         "\x80\x02}.", 25);
+  const std::string head(
+      "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03."
+      "\x80\x02}.",
+      25);
   const TempFolder folder;
   WriteFast(folder / "x", head + pickle);
   ExpectError([&] { ReadPth(folder / "x"); }, ExitCode::kBadInput, text);
@@ -162,7 +165,10 @@ TEST(Pickle, RefusesDamagedAndBoundlessPrograms) {
   ExpectPickleRefused("h\x05.", "recalls");
   ExpectPickleRefused("N)R.", "no function");
   ExpectPickleRefused("NNa.", "no list");
-  ExpectPickleRefused("}K\x01" "u.", "mark");
+  ExpectPickleRefused(
+      "}K\x01"
+      "u.",
+      "mark");
   ExpectPickleRefused("(K\x01K\x02K\x03u.", "runs empty");
   ExpectPickleRefused("}(K\x01u.", "no dict");
   ExpectPickleRefused("r\xff\xff\xff\xff.", "too many");
@@ -172,7 +178,11 @@ TEST(Pickle, RefusesDamagedAndBoundlessPrograms) {
   ExpectPickleRefused("}." + keys, "no tensors");
   ExpectPickleRefused(std::string(5'000'000, 'N') + "." + keys, "too many");
   // A dict within itself, and one that doubles 40 times: neither recursion nor 2^40 visits.
-  ExpectPickleRefused("}q\x01U\x01" "ah\x01s." + keys, "no tensors");
+  ExpectPickleRefused(
+      "}q\x01U\x01"
+      "ah\x01s." +
+          keys,
+      "no tensors");
   std::string doubling = "]q\x01";
   for (int i = 1; i < 40; ++i) {
     const char from = static_cast<char>(i), to = static_cast<char>(i + 1);
@@ -191,10 +201,19 @@ TEST(Pickle, RefusesDamagedAndBoundlessPrograms) {
 TEST(Pickle, RefusesTensorsBeyondTheirStorage) {
   const auto make = [](const std::string& numel, const std::string& offset,
                        const std::string& shape, const std::string& strides) {
-    std::string text = "}U\x01" "wctorch._utils\n_rebuild_tensor_v2\n(";
-    text += "(U\x07storagectorch\nFloatStorage\nU\x01" "0U\x03" "cpu" + numel + "NtQ" + offset;
+    std::string text =
+        "}U\x01"
+        "wctorch._utils\n_rebuild_tensor_v2\n(";
+    text +=
+        "(U\x07storagectorch\nFloatStorage\nU\x01"
+        "0U\x03"
+        "cpu" +
+        numel + "NtQ" + offset;
     text += "(" + shape + "t(" + strides + "t\x89NtRs.";
-    text += std::string("\x80\x02]U\x01" "0a.", 8);                      // storage keys
+    text += std::string(
+        "\x80\x02]U\x01"
+        "0a.",
+        8);                                                                // storage keys
     text += std::string("\x04\0\0\0\0\0\0\0", 8) + std::string(16, '\0');  // four floats
     return text;
   };

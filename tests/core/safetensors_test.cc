@@ -111,8 +111,8 @@ TEST(Safetensors, ReadsBackWhatItWrote) {
 
 TEST(Safetensors, ReadsPythonsFile) {
   std::map<std::string, std::string> metadata;
-  const StateDict dict = ReadSafetensors(
-      eosin::testing::FixtureFolder() / "weights" / "small.safetensors", &metadata);
+  const StateDict dict =
+      ReadSafetensors(eosin::testing::FixtureFolder() / "weights" / "small.safetensors", &metadata);
   ASSERT_NE(dict.Find("w"), nullptr);
   EXPECT_THAT(dict.Find("w")->shape, ElementsAre(2, 3));
   EXPECT_THAT(ToFloats(*dict.Find("w")), ElementsAre(0, 1, 2, 3, 4, 5));
@@ -134,12 +134,14 @@ TEST(Safetensors, RefusesHostileHeaders) {
   ExpectRefused(Bytes(entry(R"("dtype":"F9","shape":[1],"data_offsets":[0,4])"), four), "F9");
   ExpectRefused(Bytes(entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,4])"), four), "fit");
   ExpectRefused(Bytes(entry(R"("dtype":"F32","shape":[-1],"data_offsets":[0,4])"), four), "number");
-  ExpectRefused(Bytes(entry(R"("dtype":"F32","shape":[1.5],"data_offsets":[0,4])"), four), "number");
+  ExpectRefused(Bytes(entry(R"("dtype":"F32","shape":[1.5],"data_offsets":[0,4])"), four),
+                "number");
   ExpectRefused(Bytes(entry(R"("dtype":"F32","shape":[1],"data_offsets":[4,0])"), four), "fit");
   ExpectRefused(Bytes(entry(R"("dtype":"F32","shape":[1],"data_offsets":[4,8])"), four), "holes");
   ExpectRefused(Bytes(entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,8])"), four), "short");
-  ExpectRefused(Bytes(entry(R"("dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,4])"),
-                      four), "fit");
+  ExpectRefused(
+      Bytes(entry(R"("dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,4])"), four),
+      "fit");
   const std::string one = R"({"dtype":"F32","shape":[1],"data_offsets":[0,4]})";
   ExpectRefused(Bytes(R"({"x":)" + one + R"(,"x":)" + one + "}", four), "twice");
   ExpectRefused(Bytes(R"({"x":)" + one + R"(,"y":)" + one + "}", four), "overlap");
@@ -171,8 +173,8 @@ TEST(Safetensors, SurvivesAnyDamage) {
 }
 
 TEST(Safetensors, ReportsWhereItCannotWrite) {
-  ExpectError([] { WriteSafetensors("/nonexistent/x.safetensors", Example()); },
-              ExitCode::kMachine, "cannot write");
+  ExpectError([] { WriteSafetensors("/nonexistent/x.safetensors", Example()); }, ExitCode::kMachine,
+              "cannot write");
 }
 
 }  // namespace

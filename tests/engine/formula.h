@@ -62,7 +62,9 @@ inline void FillByFormula(torch::nn::Module& module) {
     } else if (target.dim() < 2) {
       u = 0.1 * u;
     } else {
-      u = std::sqrt(3.0 * static_cast<double>(target.size(0)) / static_cast<double>(target.numel())) * u;
+      u = std::sqrt(3.0 * static_cast<double>(target.size(0)) /
+                    static_cast<double>(target.numel())) *
+          u;
     }
     target.copy_(u);
   }

@@ -20,7 +20,8 @@ using ::testing::HasSubstr;
 
 constexpr double kTolerance = 1e-5;  // the issue asks for 1e-4
 
-ResNet Small(const std::string& arch, const std::string& stem = "imagenet", int output_stride = 32) {
+ResNet Small(const std::string& arch, const std::string& stem = "imagenet",
+             int output_stride = 32) {
   ResNet net(ResNetOptions{.arch = arch, .stem = stem, .output_stride = output_stride, .width = 4});
   InitResNet(net, 1);
   net->eval();
@@ -121,7 +122,8 @@ TEST(ResNet, FirstBlockOfADilatedStageKeepsThePreviousDilation) {
   EXPECT_THAT(Dilations(Small("resnet50", "imagenet", 8), "layer3", "conv2"),
               ElementsAre(1, 2, 2, 2, 2, 2));
   EXPECT_THAT(Dilations(Small("resnet50", "imagenet", 8), "layer4", "conv2"), ElementsAre(2, 4, 4));
-  EXPECT_THAT(Dilations(Small("resnet50", "imagenet", 16), "layer4", "conv2"), ElementsAre(1, 2, 2));
+  EXPECT_THAT(Dilations(Small("resnet50", "imagenet", 16), "layer4", "conv2"),
+              ElementsAre(1, 2, 2));
   EXPECT_THAT(Dilations(Small("resnet18", "imagenet", 8), "layer4", "conv1"), ElementsAre(2, 4));
   EXPECT_THAT(Dilations(Small("resnet18", "imagenet", 8), "layer4", "conv2"), ElementsAre(2, 4));
 }
@@ -163,7 +165,7 @@ TEST(ResNet, ResidualBranchesCanStartAtZero) {
       EXPECT_TRUE(stages[1].equal(torch::max_pool2d(stages[0], 3, 2, 1)));
     }
     EXPECT_TRUE(net->named_parameters()[arch == std::string("resnet18") ? "layer1.0.bn2.weight"
-                                                                       : "layer1.0.bn3.weight"]
+                                                                        : "layer1.0.bn3.weight"]
                     .equal(torch::zeros({arch == std::string("resnet18") ? 4 : 16})));
   }
 }
@@ -214,7 +216,8 @@ TEST(ResNet, ChannelsLastKeepsValuesAndIdentity) {
 }
 
 TEST(ResNet, RefusesOptionsThatMakeNoNetwork) {
-  ExpectError([] { ResNet(ResNetOptions{.arch = "resnet51"}); }, core::ExitCode::kUsage, "resnet51");
+  ExpectError([] { ResNet(ResNetOptions{.arch = "resnet51"}); }, core::ExitCode::kUsage,
+              "resnet51");
   ExpectError([] { ResNet(ResNetOptions{.stem = "big"}); }, core::ExitCode::kUsage, "big");
   ExpectError([] { ResNet(ResNetOptions{.output_stride = 4}); }, core::ExitCode::kUsage, "4");
   ExpectError([] { ResNet(ResNetOptions{.width = 0}); }, core::ExitCode::kUsage, "width");

@@ -90,7 +90,8 @@ TEST(Weights, ConvertsHalvesAndDoesWithoutCounters) {
   ResNet net = Small(1), other = Small(2);
   net->to(at::kBFloat16);
   StateDict dict = ToStateDict(*net);
-  std::erase_if(dict.tensors, [](const auto& t) { return t.name.ends_with("num_batches_tracked"); });
+  std::erase_if(dict.tensors,
+                [](const auto& t) { return t.name.ends_with("num_batches_tracked"); });
   const LoadReport report = LoadStateDict(*other, dict, {.strict = true});
   EXPECT_EQ(report.share_of_parameters, 1.0);
   EXPECT_THAT(report.missing, IsEmpty());
@@ -154,16 +155,16 @@ struct DialectCase {
 TEST(Dialects, PrefixesAreFound) {
   const StateDict trunk = ToStateDict(*Small(1));
   const std::string hash = trunk.Hash();
-  for (const auto& [prefix, text] : std::vector<DialectCase>{
-           {"", "torchvision"},
-           {"backbone.", "torchvision segmentation"},
-           {"encoder.", "SMP"},
-           {"module.encoder_q.", "MoCo"},
-           {"module.", "DistributedDataParallel"},
-           {"model.backbone.", "Lightning"},
-           {"_orig_mod.", "torch.compile"},
-           {"online_network.encoder.", "BYOL"},
-           {"something.odd.", "prefix something.odd."}}) {
+  for (const auto& [prefix, text] :
+       std::vector<DialectCase>{{"", "torchvision"},
+                                {"backbone.", "torchvision segmentation"},
+                                {"encoder.", "SMP"},
+                                {"module.encoder_q.", "MoCo"},
+                                {"module.", "DistributedDataParallel"},
+                                {"model.backbone.", "Lightning"},
+                                {"_orig_mod.", "torch.compile"},
+                                {"online_network.encoder.", "BYOL"},
+                                {"something.odd.", "prefix something.odd."}}) {
     StateDict dict = Prefixed(trunk, prefix);
     dict.Add(std::string(prefix) + "fc.weight", {1}, {1});
     dict.Add("projector.0.weight", {1}, {1});
@@ -179,7 +180,7 @@ TEST(Dialects, LightlysNumbersAreNamed) {
   const StateDict trunk = ToStateDict(*Small(1, "resnet50"));
   const StateDict numbered = Renamed(trunk, [](const std::string& name) {
     const std::vector<std::pair<std::string, std::string>> parts = {
-        {"conv1.", "0."}, {"bn1.", "1."}, {"layer1.", "4."},
+        {"conv1.", "0."},  {"bn1.", "1."},    {"layer1.", "4."},
         {"layer2.", "5."}, {"layer3.", "6."}, {"layer4.", "7."}};
     for (const auto& [part, number] : parts) {
       if (name.starts_with(part)) return "backbone." + number + name.substr(part.size());

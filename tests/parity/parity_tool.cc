@@ -32,8 +32,8 @@ struct Net {
 
   explicit Net(const std::string& arch) {
     if (arch.starts_with("deeplab")) {
-      deeplab = segment::DeepLabV3(
-          segment::DeepLabOptions{.classes = 21, .aux = arch.ends_with("_aux")});
+      deeplab =
+          segment::DeepLabV3(segment::DeepLabOptions{.classes = 21, .aux = arch.ends_with("_aux")});
     } else {
       resnet = engine::ResNet(engine::ResNetOptions{.arch = arch, .num_classes = 1000});
     }
@@ -57,15 +57,17 @@ void Put(core::StateDict* dict, const std::string& name, const at::Tensor& tenso
 }
 
 void Write(const std::string& path, const core::StateDict& dict) {
-  if (path.ends_with(".safetensors")) core::WriteSafetensors(path, dict);
-  else core::WritePth(path, dict);
+  if (path.ends_with(".safetensors"))
+    core::WriteSafetensors(path, dict);
+  else
+    core::WritePth(path, dict);
 }
 
 void Forward(std::map<std::string, std::string>& options) {
   const torch::NoGradGuard guard;
   Net net(options["--arch"]);
-  const auto report = engine::LoadStateDict(
-      net.module(), core::ReadWeights(options["--weights"]), {.strict = true, .ignore_prefixes = {}});
+  const auto report = engine::LoadStateDict(net.module(), core::ReadWeights(options["--weights"]),
+                                            {.strict = true, .ignore_prefixes = {}});
   std::printf("%s\n", report.Table().c_str());
   net.module().eval();
   const at::Tensor x = ReadInput(options["--input"]);
@@ -83,8 +85,10 @@ void Forward(std::map<std::string, std::string>& options) {
 void Init(std::map<std::string, std::string>& options) {
   Net net(options["--arch"]);
   const auto seed = static_cast<uint64_t>(std::stoull(options["--seed"]));
-  if (net.deeplab.is_empty()) engine::InitResNet(net.resnet, seed);
-  else segment::InitDeepLab(net.deeplab, seed, seed + 1);
+  if (net.deeplab.is_empty())
+    engine::InitResNet(net.resnet, seed);
+  else
+    segment::InitDeepLab(net.deeplab, seed, seed + 1);
   Write(options["--out"], engine::ToStateDict(net.module()));
 }
 
@@ -96,7 +100,8 @@ void Time(std::map<std::string, std::string>& options) {
   const at::Tensor x = ReadInput(options["--input"]).contiguous(at::MemoryFormat::ChannelsLast);
   for (int round = 0; round < std::stoi(options["--rounds"]); ++round) {
     const auto start = std::chrono::steady_clock::now();
-    const at::Tensor y = net.deeplab.is_empty() ? net.resnet->forward(x) : net.deeplab->forward(x).out;
+    const at::Tensor y =
+        net.deeplab.is_empty() ? net.resnet->forward(x) : net.deeplab->forward(x).out;
     y.square().mean().backward();
     for (auto& parameter : net.module().parameters()) parameter.mutable_grad().reset();
     const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
@@ -111,11 +116,16 @@ int main(int argc, char** argv) {
   for (int i = 2; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
   const std::string command = argc > 1 ? argv[1] : "";
   try {
-    if (command == "forward") Forward(options);
-    else if (command == "init") Init(options);
-    else if (command == "convert") Write(options["--out"], core::ReadWeights(options["--in"]));
-    else if (command == "time") Time(options);
-    else return 2;
+    if (command == "forward")
+      Forward(options);
+    else if (command == "init")
+      Init(options);
+    else if (command == "convert")
+      Write(options["--out"], core::ReadWeights(options["--in"]));
+    else if (command == "time")
+      Time(options);
+    else
+      return 2;
   } catch (const core::Error& error) {
     std::fprintf(stderr, "error: %s\nhint: %s\n", error.what(), error.hint().c_str());
     return static_cast<int>(error.code());

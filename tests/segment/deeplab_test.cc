@@ -41,7 +41,8 @@ TEST(DeepLab, GivesTorchvisionsNumbers) {
   ExpectReference(crop(y.out), "deeplab.out", kTolerance);
   ExpectReference(crop(y.aux), "deeplab.aux", kTolerance);
   const at::Tensor layer4 = net->backbone()->forward_stages(x)[4];
-  ExpectReference(layer4.slice(0, 0, 1).slice(1, 0, std::nullopt, 64), "deeplab.layer4", kTolerance);
+  ExpectReference(layer4.slice(0, 0, 1).slice(1, 0, std::nullopt, 64), "deeplab.layer4",
+                  kTolerance);
 }
 
 TEST(DeepLab, HasTorchvisionsEntries) {
@@ -52,10 +53,11 @@ TEST(DeepLab, HasTorchvisionsEntries) {
   const core::StateDict dict = engine::ToStateDict(*net);
   EXPECT_EQ(dict.tensors.size(), 370u);
   for (const char* name :
-       {"backbone.conv1.weight", "classifier.0.convs.0.0.weight", "classifier.0.convs.3.1.running_var",
-        "classifier.0.convs.4.1.weight", "classifier.0.convs.4.2.bias", "classifier.0.project.0.weight",
-        "classifier.1.weight", "classifier.2.num_batches_tracked", "classifier.4.bias",
-        "aux_classifier.0.weight", "aux_classifier.1.weight", "aux_classifier.4.bias"}) {
+       {"backbone.conv1.weight", "classifier.0.convs.0.0.weight",
+        "classifier.0.convs.3.1.running_var", "classifier.0.convs.4.1.weight",
+        "classifier.0.convs.4.2.bias", "classifier.0.project.0.weight", "classifier.1.weight",
+        "classifier.2.num_batches_tracked", "classifier.4.bias", "aux_classifier.0.weight",
+        "aux_classifier.1.weight", "aux_classifier.4.bias"}) {
     EXPECT_NE(dict.Find(name), nullptr) << name;
   }
 }
@@ -73,8 +75,8 @@ TEST(DeepLab, ABatchOfOneTrainsWithTheRunningStatisticsOfTheImagePool) {
   EXPECT_FALSE(other.equal(before));
   EXPECT_EQ(buffers["classifier.0.convs.4.2.num_batches_tracked"].item<int64_t>(), 0);
   // Its weights learn all the same.
-  EXPECT_GT(net->named_parameters()["classifier.0.convs.4.1.weight"].grad().abs().sum().item<float>(),
-            0);
+  EXPECT_GT(
+      net->named_parameters()["classifier.0.convs.4.1.weight"].grad().abs().sum().item<float>(), 0);
   // With two images the branch is torchvision's.
   net->forward(torch::rand({2, 3, 64, 64}));
   EXPECT_FALSE(pool.equal(torch::full({8}, 0.25)));
