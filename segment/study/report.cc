@@ -158,7 +158,8 @@ class Report {
     const core::CsvTable table = core::ReadCsv(path);
     const int step = table.Column("step");
     for (size_t column = 0; column < table.header.size(); ++column) {
-      static const std::set<std::string> kLeftOut = {"step", "epoch", "lr", "seconds", "wait_share"};
+      static const std::set<std::string> kLeftOut = {"step",        "epoch",     "lr",      "images_per_second",
+                                                   "data_wait",   "grad_norm", "epoch_loss"};
       const std::string& name = table.header[column];
       if (step < 0 || kLeftOut.contains(name)) continue;
       core::Series series;
