@@ -50,7 +50,8 @@ at::Tensor Embed(engine::ResNet net, const engine::ImageSource& source,
                  const engine::Compute& compute) {
   const at::NoGradGuard no_grad;
   const EvalMode eval_mode(net);
-  at::Tensor features = at::empty({static_cast<int64_t>(indices.size()), net->feature_dim()}, at::kFloat);
+  at::Tensor features =
+      at::empty({static_cast<int64_t>(indices.size()), net->feature_dim()}, at::kFloat);
   if (indices.empty()) return features;
   const Subset subset(source, indices);
   engine::ViewRecipe recipe = engine::ViewRecipe::Preset("none");

@@ -21,8 +21,7 @@ at::Tensor KnnPredict(const at::Tensor& bank, const at::Tensor& bank_labels,
                       const at::Tensor& queries, int64_t classes, const KnnOptions& options);
 
 // Share of queries predicted right, 0..1.
-double KnnAccuracy(const at::Tensor& bank, const at::Tensor& bank_labels,
-                   const at::Tensor& queries, const at::Tensor& query_labels, int64_t classes,
-                   const KnnOptions& options);
+double KnnAccuracy(const at::Tensor& bank, const at::Tensor& bank_labels, const at::Tensor& queries,
+                   const at::Tensor& query_labels, int64_t classes, const KnnOptions& options);
 
 }  // namespace eosin::eval

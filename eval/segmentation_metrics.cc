@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "eval/segmentation_metrics.h"
 
-#include <cmath>
 #include <fmt/format.h>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -50,9 +50,9 @@ void ConfusionMatrix::AddCount(int truth, int predicted, int64_t count) {
 
 void ConfusionMatrix::Merge(const ConfusionMatrix& other) {
   if (other.classes_ != classes_) {
-    throw core::DataError(fmt::format("counts of {} and of {} classes cannot be pooled", classes_,
-                                      other.classes_),
-                          "score all images with the same classes");
+    throw core::DataError(
+        fmt::format("counts of {} and of {} classes cannot be pooled", classes_, other.classes_),
+        "score all images with the same classes");
   }
   for (size_t i = 0; i < counts_.size(); ++i) counts_[i] += other.counts_[i];
 }

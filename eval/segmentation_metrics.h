@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Segmentation scores from confusion counts. The unit of analysis is the patient: pixels of all of a
-// patient's images are pooled, then patients are averaged (macro); micro pools all pixels. A class
-// absent from truth and prediction is n/a (NaN) and left out of means, never 0 or 1. Torch-free.
+// Segmentation scores from confusion counts. The unit of analysis is the patient: pixels of all of
+// a patient's images are pooled, then patients are averaged (macro); micro pools all pixels. A
+// class absent from truth and prediction is n/a (NaN) and left out of means, never 0 or 1.
+// Torch-free.
 #pragma once
 
 #include <cstdint>

@@ -48,7 +48,8 @@ Byol::Byol(const PretrainOptions& options, engine::ResNet encoder)
   projector_ = MakeHead(head, options.seed(), "projector");
   head.in = options.byol_out;
   predictor_ = MakeHead(head, options.seed(), "predictor");
-  target_encoder_ = engine::ResNet(std::dynamic_pointer_cast<engine::ResNetImpl>(encoder_->clone()));
+  target_encoder_ =
+      engine::ResNet(std::dynamic_pointer_cast<engine::ResNetImpl>(encoder_->clone()));
   target_projector_ = torch::nn::Sequential(
       std::dynamic_pointer_cast<torch::nn::SequentialImpl>(projector_->clone()));
   MakeTarget(*target_encoder_);
@@ -73,9 +74,8 @@ StepOutput Byol::Forward(const at::Tensor& views) {
     predictions.push_back(predictor_->forward(projections.back()));
   }
   const at::Tensor target = at::cat(targets), prediction = at::cat(predictions);
-  const at::Tensor loss =
-      ByolLoss(prediction.narrow(0, 0, n), target.narrow(0, n, n)) +
-      ByolLoss(prediction.narrow(0, n, n), target.narrow(0, 0, n));
+  const at::Tensor loss = ByolLoss(prediction.narrow(0, 0, n), target.narrow(0, n, n)) +
+                          ByolLoss(prediction.narrow(0, n, n), target.narrow(0, 0, n));
   return {loss, at::cat(projections).detach()};
 }
 

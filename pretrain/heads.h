@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Projectors and predictors: small MLPs with torch's parameter names ("0.weight", "1.running_mean").
+// Projectors and predictors: small MLPs with torch's parameter names ("0.weight",
+// "1.running_mean").
 #pragma once
 
 #include <cstdint>

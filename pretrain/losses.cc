@@ -50,8 +50,9 @@ at::Tensor PairTop1(const at::Tensor& z) {
   const at::Tensor rows = Normalized(z.to(at::kFloat));
   at::Tensor similarity = at::matmul(rows, rows.t());
   similarity.fill_diagonal_(-std::numeric_limits<double>::infinity());
-  const at::Tensor own = (at::arange(2 * n, at::TensorOptions().dtype(at::kLong).device(z.device())) + n)
-                             .remainder(2 * n);
+  const at::Tensor own =
+      (at::arange(2 * n, at::TensorOptions().dtype(at::kLong).device(z.device())) + n)
+          .remainder(2 * n);
   return similarity.argmax(1).eq(own).to(at::kFloat).mean();
 }
 

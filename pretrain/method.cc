@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pretrain/method.h"
 
-#include <algorithm>
 #include <fmt/format.h>
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/linear.h>
+#include <algorithm>
 
 #include "core/base/error.h"
 #include "engine/models/init.h"
@@ -30,7 +30,8 @@ torch::nn::Sequential MakeHead(const HeadOptions& options, uint64_t seed, const 
 engine::NamedParameters Method::Trainable() const {
   engine::NamedParameters parameters;
   for (const auto& [part, module] : parts_) {
-    if (std::find(frozen_parts_.begin(), frozen_parts_.end(), part) != frozen_parts_.end()) continue;
+    if (std::find(frozen_parts_.begin(), frozen_parts_.end(), part) != frozen_parts_.end())
+      continue;
     for (const auto& item : module->named_parameters()) {
       parameters.emplace_back(part + "." + item.key(), item.value());
     }

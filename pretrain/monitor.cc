@@ -15,10 +15,11 @@ std::vector<std::string> Monitor::Look(const MonitorSample& sample) {
   collapsed_ = sample.feature_spread < 0.1 ? collapsed_ + 1 : 0;
   if (collapsed_ >= kPatience) {
     say("collapse",
-        fmt::format("the features collapse: at step {} all images have almost the same embedding "
-                    "(spread {:.3f}, healthy is near 1). Lower optimizer.lr, lengthen the warm-up or "
-                    "use stronger augmentation",
-                    sample.step, sample.feature_spread));
+        fmt::format(
+            "the features collapse: at step {} all images have almost the same embedding "
+            "(spread {:.3f}, healthy is near 1). Lower optimizer.lr, lengthen the warm-up or "
+            "use stronger augmentation",
+            sample.step, sample.feature_spread));
   }
   // The first steps may lie above chance.
   diverging_ = sample.progress > 0.05 && sample.loss > 1.1 * chance_loss_ ? diverging_ + 1 : 0;
@@ -32,9 +33,10 @@ std::vector<std::string> Monitor::Look(const MonitorSample& sample) {
   starving_ = looks_ > 1 && sample.data_wait > 0.3 ? starving_ + 1 : 0;
   if (starving_ >= kPatience) {
     say("starving",
-        fmt::format("{:.0f} % of the time goes into waiting for images: give the loader more threads "
-                    "(--workers), or store the tiles smaller",
-                    100 * sample.data_wait));
+        fmt::format(
+            "{:.0f} % of the time goes into waiting for images: give the loader more threads "
+            "(--workers), or store the tiles smaller",
+            100 * sample.data_wait));
   }
   return warnings;
 }

@@ -12,12 +12,12 @@ namespace eosin::pretrain {
 
 // What was measured since the last look.
 struct MonitorSample {
-  int64_t step = 0;           // steps done
-  double progress = 0;        // share of the run, 0..1
+  int64_t step = 0;     // steps done
+  double progress = 0;  // share of the run, 0..1
   double loss = 0;
   double feature_spread = 1;  // std of the embedding's channels times sqrt(dimensions): ~1 healthy
   double grad_norm = 0;
-  double data_wait = 0;       // share of the time spent waiting for batches
+  double data_wait = 0;  // share of the time spent waiting for batches
 };
 
 class Monitor {

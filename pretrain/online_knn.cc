@@ -46,9 +46,9 @@ KnnSplit SplitForKnn(const PretrainOptions& options, const engine::ImageSource& 
   std::vector<std::string> names;
   for (const auto& [name, images] : groups) names.push_back(name);
   core::Shuffle(names, core::PhiloxStream(options.seed(), core::DrawPurpose::kSplit, 0, 1));
-  const auto held = std::clamp<int64_t>(
-      std::llround(options.knn_holdout * static_cast<double>(names.size())), 1,
-      static_cast<int64_t>(names.size()) - 1);
+  const auto held =
+      std::clamp<int64_t>(std::llround(options.knn_holdout * static_cast<double>(names.size())), 1,
+                          static_cast<int64_t>(names.size()) - 1);
   for (size_t g = 0; g < names.size(); ++g) {
     auto& part = static_cast<int64_t>(g) < held ? split.queries : split.bank;
     const auto& images = groups[names[g]];

@@ -12,7 +12,9 @@ void PretrainOptions::Bind(core::OptionSet& set) {
   set.Add("data.path", &data, {.doc = "folder of tile stores, or of images"});
   set.Add("data.size", &size, {.doc = "side of a view", .unit = "px", .min = 8, .max = 4096});
   set.Add("data.workers", &workers,
-          {.doc = "loader threads, 0 = one less than the cores; changes no result", .min = 0, .max = 1024});
+          {.doc = "loader threads, 0 = one less than the cores; changes no result",
+           .min = 0,
+           .max = 1024});
   set.Add("method", &method, {.doc = "how to learn without labels", .choices = {"simclr", "byol"}});
   set.Add("seed", &seed_value, {.doc = "of initialisation, order and augmentation", .min = 0});
   set.Add("model.arch", &arch, {.doc = "encoder", .choices = {"resnet18", "resnet34", "resnet50"}});
@@ -38,14 +40,18 @@ void PretrainOptions::Bind(core::OptionSet& set) {
   view_a.Bind(set, "view_a");
   view_b.Bind(set, "view_b");
   set.Add("simclr.temperature", &temperature, {.doc = "of NT-Xent", .min = 1e-3, .max = 100});
-  set.Add("simclr.hidden", &simclr_hidden, {.doc = "projector width, 0 = the encoder's features", .min = 0, .max = 65536});
+  set.Add("simclr.hidden", &simclr_hidden,
+          {.doc = "projector width, 0 = the encoder's features", .min = 0, .max = 65536});
   set.Add("simclr.out", &simclr_out, {.doc = "projection dimensions", .min = 2, .max = 65536});
   set.Add("simclr.batch_norm", &simclr_batch_norm,
           {.doc = "BatchNorm after both projector layers; off: biases instead"});
-  set.Add("byol.hidden", &byol_hidden, {.doc = "width of projector and predictor", .min = 2, .max = 65536});
+  set.Add("byol.hidden", &byol_hidden,
+          {.doc = "width of projector and predictor", .min = 2, .max = 65536});
   set.Add("byol.out", &byol_out, {.doc = "projection dimensions", .min = 2, .max = 65536});
-  set.Add("byol.ema", &byol_ema, {.doc = "first momentum of the target, rises to 1", .min = 0, .max = 1});
-  set.Add("knn.every", &knn_every, {.doc = "epochs between kNN scores (needs labels), 0 = never", .min = 0});
+  set.Add("byol.ema", &byol_ema,
+          {.doc = "first momentum of the target, rises to 1", .min = 0, .max = 1});
+  set.Add("knn.every", &knn_every,
+          {.doc = "epochs between kNN scores (needs labels), 0 = never", .min = 0});
   set.Add("knn.k", &knn_k, {.doc = "neighbours", .min = 1});
   set.Add("knn.temperature", &knn_temperature, {.doc = "of the neighbours' votes", .min = 1e-3});
   set.Add("knn.holdout", &knn_holdout,
@@ -60,8 +66,9 @@ void PretrainOptions::Check() const {
   view_b.Check("view_b");
   for (const auto& [name, view] : {std::pair{"view_a", &view_a}, std::pair{"view_b", &view_b}}) {
     if (view->size == size) continue;
-    throw core::ConfigError(fmt::format("{}.size = {} differs from data.size = {}", name, view->size, size),
-                            "set data.size alone: both views follow it");
+    throw core::ConfigError(
+        fmt::format("{}.size = {} differs from data.size = {}", name, view->size, size),
+        "set data.size alone: both views follow it");
   }
   if (stem == "imagenet" && size < 32) {
     throw core::ConfigError(fmt::format("model.stem = imagenet needs views of 32 px, not {}", size),
@@ -123,9 +130,8 @@ PretrainOptions Preset(const std::string& name) {
   return p;
 }
 
-PretrainOptions ReadOptions(
-    const std::string& preset, const std::string& toml_path,
-    const std::vector<std::pair<std::string, std::string>>& assignments) {
+PretrainOptions ReadOptions(const std::string& preset, const std::string& toml_path,
+                            const std::vector<std::pair<std::string, std::string>>& assignments) {
   auto read = [&](PretrainOptions options) {
     core::OptionSet set;
     options.Bind(set);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pretrain/report.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cstdlib>
-#include <fmt/format.h>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -16,7 +16,8 @@
 namespace eosin::pretrain {
 namespace {
 
-core::Series Column(const core::CsvTable& table, const std::string& column, const std::string& name) {
+core::Series Column(const core::CsvTable& table, const std::string& column,
+                    const std::string& name) {
   core::Series series;
   series.name = name;
   const int at = table.Column(column);
@@ -90,10 +91,12 @@ void WriteReport(const PretrainOptions& options, const engine::ImageSource& sour
            options.method == "simclr"
                ? "NT-Xent. Guessing gives ln(2 batch - 1); a plateau well above 0 is normal."
                : "BYOL's loss, 0 to 8; guessing gives 4.");
-  AddCurve(page, "share", {Column(table, "knn_top1", "kNN accuracy"),
-                           Column(table, "pair_top1", "own other view is nearest")},
-           "kNN accuracy on held-out slides or patients of the pretraining data (with labels only), "
-           "and how often an image's other view is its nearest neighbour in the batch.");
+  AddCurve(
+      page, "share",
+      {Column(table, "knn_top1", "kNN accuracy"),
+       Column(table, "pair_top1", "own other view is nearest")},
+      "kNN accuracy on held-out slides or patients of the pretraining data (with labels only), "
+      "and how often an image's other view is its nearest neighbour in the batch.");
   AddCurve(page, "spread", {Column(table, "feature_spread", "feature spread")},
            "Spread of the embedding: near 1 is healthy, near 0 is collapse.");
   AddCurve(page, "learning rate", {Column(table, "lr", "learning rate")}, "Schedule.");

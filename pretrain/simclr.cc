@@ -3,8 +3,8 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
-#include <cmath>
 #include <torch/nn/modules/linear.h>
+#include <cmath>
 
 #include "pretrain/losses.h"
 

@@ -65,14 +65,30 @@ std::vector<float> Pattern(int texture, int size, PhiloxStream& draw) {
       const float u = c * dx + s * dy, v = c * dy - s * dx;
       float value = 0;
       switch (texture) {
-        case 0: value = wave(u); break;                                           // stripes
-        case 1: value = (wave(u) > 0.5f) != (wave(v) > 0.5f) ? 1.0f : 0.0f; break;  // checker
-        case 2: value = wave(std::sqrt(dx * dx + dy * dy)); break;                // rings
-        case 3: value = coarse.At(x, y) > 0.5f ? 1.0f : 0.0f; break;              // blobs
-        case 4: value = fine.At(x, y); break;                                     // fine noise
-        case 5: value = coarse.At(x, y); break;                                   // coarse noise
-        case 6: value = std::clamp(0.5f + u / static_cast<float>(size), 0.0f, 1.0f); break;
-        default: value = wave(u) * wave(v) > 0.55f ? 1.0f : 0.0f; break;          // dots
+        case 0:
+          value = wave(u);
+          break;  // stripes
+        case 1:
+          value = (wave(u) > 0.5f) != (wave(v) > 0.5f) ? 1.0f : 0.0f;
+          break;  // checker
+        case 2:
+          value = wave(std::sqrt(dx * dx + dy * dy));
+          break;  // rings
+        case 3:
+          value = coarse.At(x, y) > 0.5f ? 1.0f : 0.0f;
+          break;  // blobs
+        case 4:
+          value = fine.At(x, y);
+          break;  // fine noise
+        case 5:
+          value = coarse.At(x, y);
+          break;  // coarse noise
+        case 6:
+          value = std::clamp(0.5f + u / static_cast<float>(size), 0.0f, 1.0f);
+          break;
+        default:
+          value = wave(u) * wave(v) > 0.55f ? 1.0f : 0.0f;
+          break;  // dots
       }
       pattern[static_cast<size_t>(y * size + x)] = value;
     }
@@ -118,7 +134,8 @@ double TrainStandIn(const StandInOptions& options, const std::filesystem::path& 
   engine::ToChannelsLast(*net);
   net->train();
   engine::NamedParameters parameters;
-  for (const auto& item : net->named_parameters()) parameters.emplace_back(item.key(), item.value());
+  for (const auto& item : net->named_parameters())
+    parameters.emplace_back(item.key(), item.value());
   engine::OptimizerOptions sgd;
   sgd.lr = options.lr;
   engine::Optimizer optimizer(sgd, engine::MakeParamGroups(parameters, true));
@@ -138,7 +155,8 @@ double TrainStandIn(const StandInOptions& options, const std::filesystem::path& 
       const int64_t index = step * options.batch + i;
       const int texture = static_cast<int>(index % kTextureClasses);
       const core::Image tile = MakeTexture(options.seed, texture, index, size);
-      std::copy(tile.pixels.begin(), tile.pixels.end(), tiles.data() + static_cast<size_t>(i) * bytes);
+      std::copy(tile.pixels.begin(), tile.pixels.end(),
+                tiles.data() + static_cast<size_t>(i) * bytes);
       labels[static_cast<size_t>(i)] = texture;
     });
     const at::Tensor input =

@@ -19,7 +19,7 @@ inline constexpr int kTextureClasses = 8;
 struct StandInOptions {
   std::string arch = "resnet18";
   std::string stem = "imagenet";
-  int64_t size = 64;   // px
+  int64_t size = 64;  // px
   int64_t batch = 32;
   int64_t steps = 60;
   double lr = 0.02;

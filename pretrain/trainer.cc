@@ -5,12 +5,12 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
+#include <fmt/format.h>
+#include <torch/version.h>
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <torch/version.h>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -23,8 +23,8 @@
 #include "engine/data/view_loader.h"
 #include "engine/training/checkpoint.h"
 #include "engine/weights/weights.h"
-#include "pretrain/method.h"
 #include "pretrain/losses.h"
+#include "pretrain/method.h"
 #include "pretrain/monitor.h"
 #include "pretrain/online_knn.h"
 #include "pretrain/report.h"
@@ -36,9 +36,16 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-const std::vector<std::string> kColumns = {
-    "epoch",     "lr",        "loss",       "grad_norm", "feature_spread", "pair_top1",
-    "images_per_second", "data_wait", "epoch_loss", "knn_top1"};
+const std::vector<std::string> kColumns = {"epoch",
+                                           "lr",
+                                           "loss",
+                                           "grad_norm",
+                                           "feature_spread",
+                                           "pair_top1",
+                                           "images_per_second",
+                                           "data_wait",
+                                           "epoch_loss",
+                                           "knn_top1"};
 
 double Seconds(Clock::time_point from) {
   return std::chrono::duration<double>(Clock::now() - from).count();
@@ -102,8 +109,12 @@ class Trainer {
 
 Trainer::Trainer(const PretrainOptions& options, const engine::ImageSource& source,
                  engine::RunFolder& run, const StepHook& hook)
-    : options_(options), source_(source), run_(run), hook_(hook),
-      last_(run / "checkpoints" / "last"), best_(run / "checkpoints" / "best"),
+    : options_(options),
+      source_(source),
+      run_(run),
+      hook_(hook),
+      last_(run / "checkpoints" / "last"),
+      best_(run / "checkpoints" / "best"),
       data_hash_(HashOf(source)) {
   compute_ = engine::ResolveCompute(options_.compute);
   workers_ = static_cast<int>(options_.workers > 0 ? options_.workers
@@ -131,8 +142,8 @@ Trainer::Trainer(const PretrainOptions& options, const engine::ImageSource& sour
   method_->To(compute_.device);
   method_->SetTraining(true);
   optimizer_ = std::make_unique<engine::Optimizer>(
-      options_.optimizer, engine::MakeParamGroups(method_->Trainable(),
-                                                  options_.optimizer.exclude_bias_and_norm));
+      options_.optimizer,
+      engine::MakeParamGroups(method_->Trainable(), options_.optimizer.exclude_bias_and_norm));
   schedule_ = std::make_unique<engine::LrSchedule>(
       options_.schedule,
       engine::ScaledLr(options_.optimizer.lr, options_.schedule.scale, options_.batch),
@@ -145,7 +156,8 @@ Trainer::Trainer(const PretrainOptions& options, const engine::ImageSource& sour
 PretrainResult Trainer::Run(bool resume) {
   const bool from_checkpoint = resume && engine::HasCheckpoint(last_);
   if (from_checkpoint) Load();
-  metrics_ = std::make_unique<engine::MetricsLog>(run_.path(), kColumns, from_checkpoint ? done_ : -1);
+  metrics_ =
+      std::make_unique<engine::MetricsLog>(run_.path(), kColumns, from_checkpoint ? done_ : -1);
   run_.AddProvenance({{"libtorch", TORCH_VERSION},
                       {"device", compute_.Describe()},
                       {"data", options_.data},
@@ -173,7 +185,8 @@ void Trainer::Train() {
   progress.Advance(done_);
   if (epoch_open_) FinishEpoch();
   const int64_t per_epoch = loader_->steps_per_epoch();
-  const int64_t checkpoint_every = options_.checkpoint_every > 0 ? options_.checkpoint_every : per_epoch;
+  const int64_t checkpoint_every =
+      options_.checkpoint_every > 0 ? options_.checkpoint_every : per_epoch;
   bool started = false;
   while (done_ < total_) {
     if (!started || done_ % per_epoch == 0) {
@@ -191,8 +204,9 @@ void Trainer::Train() {
     progress.Advance();
     if ((hook_ && hook_(done_)) || core::InterruptRequested()) {
       Save(AtEpochEnd());
-      throw core::InterruptedError(fmt::format("interrupted; saved after step {}", done_),
-                                   "continue with: eosin pretrain --resume " + run_.path().string());
+      throw core::InterruptedError(
+          fmt::format("interrupted; saved after step {}", done_),
+          "continue with: eosin pretrain --resume " + run_.path().string());
     }
     const bool epoch_end = AtEpochEnd();
     if (epoch_end) {
@@ -201,8 +215,9 @@ void Trainer::Train() {
         FinishEpoch();
       } catch (const core::InterruptedError&) {
         Save(true);
-        throw core::InterruptedError(fmt::format("interrupted; saved after step {}", done_),
-                                     "continue with: eosin pretrain --resume " + run_.path().string());
+        throw core::InterruptedError(
+            fmt::format("interrupted; saved after step {}", done_),
+            "continue with: eosin pretrain --resume " + run_.path().string());
       }
       progress.SetNote(fmt::format("loss {:.3f}", epoch_loss_));
       interval_start_ += Clock::now() - start;
@@ -233,9 +248,10 @@ void Trainer::Step(const engine::Batch& batch) {
 
 void Trainer::LogStep() {
   // One transfer for all values.
-  const at::Tensor values = at::stack({output_.loss.to(at::kFloat), optimizer_->GradNorm(),
-                                       FeatureSpread(output_.embedding), PairTop1(output_.embedding)})
-                                .to(at::kCPU);
+  const at::Tensor values =
+      at::stack({output_.loss.to(at::kFloat), optimizer_->GradNorm(),
+                 FeatureSpread(output_.embedding), PairTop1(output_.embedding)})
+          .to(at::kCPU);
   const float* v = values.data_ptr<float>();
   const double elapsed = std::max(1e-9, Seconds(interval_start_));
   const double wait = (loader_->wait_seconds() - interval_wait_) / elapsed;
@@ -249,13 +265,13 @@ void Trainer::LogStep() {
                           {"images_per_second", rate},
                           {"data_wait", wait}});
   if (!std::isfinite(v[0])) CheckFinite();
-  for (const std::string& warning : monitor_->Look(
-           {.step = done_,
-            .progress = static_cast<double>(done_) / static_cast<double>(total_),
-            .loss = v[0],
-            .feature_spread = v[2],
-            .grad_norm = v[1],
-            .data_wait = wait})) {
+  for (const std::string& warning :
+       monitor_->Look({.step = done_,
+                       .progress = static_cast<double>(done_) / static_cast<double>(total_),
+                       .loss = v[0],
+                       .feature_spread = v[2],
+                       .grad_norm = v[1],
+                       .data_wait = wait})) {
     core::LogWarning(warning);
   }
   interval_start_ = Clock::now();
@@ -276,7 +292,8 @@ void Trainer::FinishEpoch() {
   epoch_loss_ = loss_sum_.item<double>() / static_cast<double>(std::max<int64_t>(1, loss_count_));
   std::vector<std::pair<std::string, double>> row = {{"epoch", static_cast<double>(epoch)},
                                                      {"epoch_loss", epoch_loss_}};
-  std::string text = fmt::format("epoch {}/{}: loss {:.4f}", epoch + 1, options_.epochs, epoch_loss_);
+  std::string text =
+      fmt::format("epoch {}/{}: loss {:.4f}", epoch + 1, options_.epochs, epoch_loss_);
   const bool knn_due = options_.knn_every > 0 && knn_split_.problem.empty() &&
                        ((epoch + 1) % options_.knn_every == 0 || done_ == total_);
   if (knn_due) {
@@ -290,9 +307,10 @@ void Trainer::FinishEpoch() {
   if (knn_due && last_knn_ > best_knn_) {
     best_knn_ = last_knn_;
     core::MakeFolder(best_.parent_path());
-    engine::SaveCheckpoint(best_, {.tensors = {{"encoder", engine::ToStateDict(*method_->encoder())}},
-                                   .metadata = Metadata(),
-                                   .state = Json{{"step", done_}, {"knn_top1", best_knn_}}.dump(2)});
+    engine::SaveCheckpoint(best_,
+                           {.tensors = {{"encoder", engine::ToStateDict(*method_->encoder())}},
+                            .metadata = Metadata(),
+                            .state = Json{{"step", done_}, {"knn_top1", best_knn_}}.dump(2)});
   }
   loss_sum_.zero_();
   loss_count_ = 0;
@@ -316,17 +334,18 @@ void Trainer::Save(bool epoch_open) {
   }
   checkpoint.tensors["optimizer"] = optimizer_->ToState();
   checkpoint.metadata = Metadata();
-  checkpoint.state = Json{{"step", done_},
-                          {"epoch_open", epoch_open},
-                          {"loss_sum", loss_sum_.item<double>()},
-                          {"loss_count", loss_count_},
-                          {"epoch_loss", epoch_loss_},
-                          {"best_knn", best_knn_},
-                          {"last_knn", last_knn_},
-                          {"threads", compute_.threads},
-                          {"device", compute_.device.str()},
-                          {"data_sha256", data_hash_}}
-                         .dump(2);
+  checkpoint.state = Json{
+      {"step", done_},
+      {"epoch_open", epoch_open},
+      {"loss_sum", loss_sum_.item<double>()},
+      {"loss_count", loss_count_},
+      {"epoch_loss", epoch_loss_},
+      {"best_knn", best_knn_},
+      {"last_knn", last_knn_},
+      {"threads", compute_.threads},
+      {"device", compute_.device.str()},
+      {"data_sha256",
+       data_hash_}}.dump(2);
   core::MakeFolder(last_.parent_path());
   engine::SaveCheckpoint(last_, checkpoint);
 }
@@ -348,10 +367,11 @@ void Trainer::Load() {
                             "put the data back, or start a new run");
     }
     if (state.at("threads") != compute_.threads || state.at("device") != compute_.device.str()) {
-      core::LogWarning(fmt::format("resumed on {}, the run was on {} with {} threads: the last bits "
-                                   "of its numbers will differ from an uninterrupted run",
-                                   compute_.Describe(), state.at("device").get<std::string>(),
-                                   state.at("threads").get<int>()));
+      core::LogWarning(
+          fmt::format("resumed on {}, the run was on {} with {} threads: the last bits "
+                      "of its numbers will differ from an uninterrupted run",
+                      compute_.Describe(), state.at("device").get<std::string>(),
+                      state.at("threads").get<int>()));
     }
   } catch (const Json::exception&) {
     throw core::WeightsError(last_.string() + " is damaged", "start a new run");
@@ -359,12 +379,14 @@ void Trainer::Load() {
   for (const auto& [part, module] : method_->parts()) {
     const auto found = checkpoint.tensors.find(part);
     if (found == checkpoint.tensors.end()) {
-      throw core::WeightsError(fmt::format("{} holds no {}", last_.string(), part), "start a new run");
+      throw core::WeightsError(fmt::format("{} holds no {}", last_.string(), part),
+                               "start a new run");
     }
     engine::LoadStateDict(*module, found->second, {.strict = true, .ignore_prefixes = {}});
   }
   const auto optimizer = checkpoint.tensors.find("optimizer");
-  optimizer_->LoadState(optimizer == checkpoint.tensors.end() ? core::StateDict() : optimizer->second);
+  optimizer_->LoadState(optimizer == checkpoint.tensors.end() ? core::StateDict()
+                                                              : optimizer->second);
 }
 
 void Trainer::WriteEncoder() {

@@ -15,10 +15,10 @@
 namespace eosin::pretrain {
 
 struct PretrainResult {
-  bool was_finished = false;      // a resume found nothing to do; the rest is empty
-  int64_t steps = 0;              // optimiser steps in all, earlier processes included
-  double loss = 0;                // mean of the last epoch
-  std::optional<double> knn;      // last online kNN accuracy, 0..1
+  bool was_finished = false;  // a resume found nothing to do; the rest is empty
+  int64_t steps = 0;          // optimiser steps in all, earlier processes included
+  double loss = 0;            // mean of the last epoch
+  std::optional<double> knn;  // last online kNN accuracy, 0..1
 };
 
 // Called after each step with the number of steps done; true interrupts like SIGINT does.

@@ -29,8 +29,7 @@ BuiltModel BuildModel(const SegmentOptions& options) {
   const auto seed = static_cast<uint64_t>(options.seed);
   InitDeepLab(model.net, seed, seed);
   if (options.init == "random") return model;
-  model.matched =
-      engine::LoadEncoder(*model.net->backbone(), options.init).share_of_parameters;
+  model.matched = engine::LoadEncoder(*model.net->backbone(), options.init).share_of_parameters;
   std::map<std::string, std::string> metadata;
   core::ReadWeights(options.init, &metadata);
   if (const auto found = engine::NormalizationOf(metadata)) model.normalization = *found;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "segment/crops.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 
 #include "core/base/error.h"
 #include "core/base/philox.h"
@@ -48,8 +48,9 @@ engine::ViewParams DrawCrop(const SegmentOptions& options, int64_t step, int64_t
   engine::ViewParams view =
       engine::DrawView(options.Recipe(), ViewStream(seed, step, slot, 0), width, height);
   core::PhiloxStream place = ViewStream(seed, step, slot, 1);
-  const double log_scale = std::log(options.scale_min) +
-                           place.Uniform() * (std::log(options.scale_max) - std::log(options.scale_min));
+  const double log_scale =
+      std::log(options.scale_min) +
+      place.Uniform() * (std::log(options.scale_max) - std::log(options.scale_min));
   const double side = std::min<double>(static_cast<double>(options.crop) / std::exp(log_scale),
                                        std::min(width, height));
   // Whole pixels: at scale 1 a crop is a copy.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "segment/freeze.h"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 #include "core/base/error.h"
 #include "segment/options.h"

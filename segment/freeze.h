@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Freezing the backbone from its input up to and including a stage: no gradients, and batch norm
-// that uses and keeps its running statistics. Batch norm is the trap: requires_grad = false does not
-// stop running statistics, and every train() call undoes eval(); so a frozen net is put into training
-// mode by TrainMode of this class only.
+// that uses and keeps its running statistics. Batch norm is the trap: requires_grad = false does
+// not stop running statistics, and every train() call undoes eval(); so a frozen net is put into
+// training mode by TrainMode of this class only.
 #pragma once
 
 #include <cstdint>

@@ -15,8 +15,8 @@ inline constexpr int64_t kIgnoredClass = 255;
 at::Tensor CrossEntropy(const at::Tensor& logits, const at::Tensor& target,
                         int64_t ignore = kIgnoredClass);
 
-// Soft Dice over the pixels of the whole batch: 1 - mean over classes of 2 sum(p t) / (sum p + sum t).
-// A class absent from the batch's truth is left out of the mean (its false positives are the
+// Soft Dice over the pixels of the whole batch: 1 - mean over classes of 2 sum(p t) / (sum p + sum
+// t). A class absent from the batch's truth is left out of the mean (its false positives are the
 // cross-entropy's business); 0 when no pixel counts. Milletari et al., V-Net (2016).
 at::Tensor DiceLoss(const at::Tensor& logits, const at::Tensor& target,
                     int64_t ignore = kIgnoredClass);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "segment/mask_dataset.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 #include <map>
 #include <set>
 
@@ -41,10 +41,10 @@ std::map<std::string, std::string> ReadPatients(const fs::path& path) {
   const core::CsvTable table = core::ReadCsv(path);
   const int name = table.Column("name"), patient = table.Column("patient_id");
   if (name < 0 || patient < 0) {
-    throw DataError(fmt::format("{} has no column {}", path.string(),
-                                name < 0 ? "name" : "patient_id"),
-                    "the table of patients needs the columns name (image without extension) and "
-                    "patient_id");
+    throw DataError(
+        fmt::format("{} has no column {}", path.string(), name < 0 ? "name" : "patient_id"),
+        "the table of patients needs the columns name (image without extension) and "
+        "patient_id");
   }
   std::map<std::string, std::string> patients;
   for (const auto& row : table.rows) {
@@ -76,13 +76,14 @@ core::Image ResizeNearest(const core::Image& mask, int width, int height) {
 }
 
 int ParseByte(const std::string& text, const std::string& entry) {
-  const bool digits = !text.empty() && text.size() <= 3 &&
-                      std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  const bool digits =
+      !text.empty() && text.size() <= 3 &&
+      std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
   const int value = digits ? std::stoi(text) : -1;
   if (value < 0 || value > 255) {
-    throw ConfigError(fmt::format("mask.map entry \"{}\" does not start with a value from 0 to 255",
-                                  entry),
-                      "write entries like \"0=background\", \"255=gland\" or \"7-9=ignore\"");
+    throw ConfigError(
+        fmt::format("mask.map entry \"{}\" does not start with a value from 0 to 255", entry),
+        "write entries like \"0=background\", \"255=gland\" or \"7-9=ignore\"");
   }
   return value;
 }
@@ -132,7 +133,8 @@ std::array<int, 256> MaskDataOptions::ClassTable() const {
       const std::string values = entry.substr(0, equals), target = entry.substr(equals + 1);
       const size_t dash = values.find('-');
       const int first = ParseByte(values.substr(0, dash), entry);
-      const int last = dash == std::string::npos ? first : ParseByte(values.substr(dash + 1), entry);
+      const int last =
+          dash == std::string::npos ? first : ParseByte(values.substr(dash + 1), entry);
       int c = kUnknownValue;
       const auto named = std::find(classes.begin(), classes.end(), target);
       if (target == "ignore") {
@@ -144,9 +146,9 @@ std::array<int, 256> MaskDataOptions::ClassTable() const {
         c = std::stoi(target);
       }
       if (c == kUnknownValue || (c >= count && c != kIgnored)) {
-        throw ConfigError(fmt::format("mask.map entry \"{}\" names no class", entry),
-                          fmt::format("the classes are {} (mask.classes), or ignore",
-                                      fmt::join(classes, ", ")));
+        throw ConfigError(
+            fmt::format("mask.map entry \"{}\" names no class", entry),
+            fmt::format("the classes are {} (mask.classes), or ignore", fmt::join(classes, ", ")));
       }
       for (int v = first; v <= last; ++v) table[static_cast<size_t>(v)] = c;
     }
@@ -188,7 +190,8 @@ MaskDataset::MaskDataset(const MaskDataOptions& options)
                       "give data = FOLDER (with images/ and masks/), or images and masks");
   }
   const fs::path root = options_.data;
-  const fs::path image_folder = options_.images.empty() ? root / "images" : fs::path(options_.images);
+  const fs::path image_folder =
+      options_.images.empty() ? root / "images" : fs::path(options_.images);
   const fs::path mask_folder = options_.masks.empty() ? root / "masks" : fs::path(options_.masks);
   const auto images = ByStem(image_folder, "images", {".jpg", ".jpeg", ".png"});
   const auto masks = ByStem(mask_folder, "masks", {".png"});
@@ -198,8 +201,9 @@ MaskDataset::MaskDataset(const MaskDataOptions& options)
   }
   for (const auto& [stem, path] : masks) {
     if (!images.contains(stem)) {
-      throw DataError(fmt::format("mask {} has no image in {}", path.string(), image_folder.string()),
-                      "images and masks are paired by name without extension");
+      throw DataError(
+          fmt::format("mask {} has no image in {}", path.string(), image_folder.string()),
+          "images and masks are paired by name without extension");
     }
   }
 
@@ -214,9 +218,10 @@ MaskDataset::MaskDataset(const MaskDataOptions& options)
     }
   }
   if (table_path.empty()) {
-    throw DataError(fmt::format("no table of patients beside {}", image_folder.string()),
-                    "give groups = FILE.csv with columns name and patient_id: images of one patient "
-                    "must not be split");
+    throw DataError(
+        fmt::format("no table of patients beside {}", image_folder.string()),
+        "give groups = FILE.csv with columns name and patient_id: images of one patient "
+        "must not be split");
   }
   const auto patients = ReadPatients(table_path);
 
@@ -245,8 +250,8 @@ MaskDataset::MaskDataset(const MaskDataOptions& options)
     core::ImageSize(span(image_bytes), it.image.string(), &size[0], &size[1]);
     core::ImageSize(span(mask_bytes), it.mask.string(), &size[2], &size[3]);
     if (size[0] != size[2] || size[1] != size[3]) {
-      throw DataError(fmt::format("mask {} is {} x {}, its image {} x {}", it.mask.string(), size[2],
-                                  size[3], size[0], size[1]),
+      throw DataError(fmt::format("mask {} is {} x {}, its image {} x {}", it.mask.string(),
+                                  size[2], size[3], size[0], size[1]),
                       "a mask has one pixel for each pixel of its image");
     }
   });
@@ -278,8 +283,8 @@ std::shared_ptr<const MaskedImage> MaskDataset::Read(int64_t index) const {
         "the classes are 0 to {}; say what {} means with mask.rule = map and for example "
         "mask.map = [\"0={}\", \"{}={}\"]",
         classes() - 1, v, options_.classes.front(), v, options_.classes.back());
-    throw DataError(fmt::format("mask {} holds the value {}, which is no class", it.mask.string(), v),
-                    fix);
+    throw DataError(
+        fmt::format("mask {} holds the value {}, which is no class", it.mask.string(), v), fix);
   }
   if (options_.scale != 1.0) {
     const int width = Scaled(pair->image.width, options_.scale);
@@ -312,11 +317,13 @@ const std::vector<std::vector<int64_t>>& MaskDataset::ClassPixels(int workers) c
   bool any_foreground = false;
   for (const auto& image : counts) {
     for (int c = 0; c < classes(); ++c) {
-      any_foreground = any_foreground || (c != options_.background && image[static_cast<size_t>(c)] > 0);
+      any_foreground =
+          any_foreground || (c != options_.background && image[static_cast<size_t>(c)] > 0);
     }
   }
   if (!any_foreground) {
-    const auto first = std::find_if(ignored.begin(), ignored.end(), [](int64_t n) { return n > 0; });
+    const auto first =
+        std::find_if(ignored.begin(), ignored.end(), [](int64_t n) { return n > 0; });
     if (first == ignored.end()) {
       throw DataError(fmt::format("the masks of {} images hold nothing but background", size()),
                       "check that these are the right masks");

@@ -35,12 +35,13 @@ struct MaskDataOptions {
   std::vector<std::string> classes{"background", "foreground"};
   std::string rule = "classes";  // classes | instances | map
   std::vector<std::string> map;
-  int64_t ignore = 255;     // mask value and class of pixels that do not count
-  int64_t background = 0;   // class left out of means over classes; -1 = none
+  int64_t ignore = 255;    // mask value and class of pixels that do not count
+  int64_t background = 0;  // class left out of means over classes; -1 = none
 
   void Bind(core::OptionSet& set);
   void Check() const;
-  // Mask value -> class for all 256 values; kUnknownValue where there is no rule. Throws ConfigError.
+  // Mask value -> class for all 256 values; kUnknownValue where there is no rule. Throws
+  // ConfigError.
   std::array<int, 256> ClassTable() const;
 };
 
@@ -48,7 +49,7 @@ inline constexpr int kUnknownValue = -1;
 
 // What a dataset knows of one image before reading its pixels.
 struct MaskItem {
-  std::string name;     // file stem
+  std::string name;  // file stem
   std::string patient;
   fs::path image, mask;
 };

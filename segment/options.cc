@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "segment/options.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 
 #include "core/base/error.h"
 #include "core/base/threads.h"
@@ -27,39 +27,47 @@ void SegmentOptions::Bind(core::OptionSet& set) {
   data.Bind(set);
   set.Add("model.arch", &arch,
           {.doc = "backbone", .choices = {"resnet18", "resnet34", "resnet50"}});
-  set.Add("model.stem", &stem, {.doc = "first layers of the backbone; must fit the weights file",
-                                .choices = {"imagenet", "cifar"}});
-  set.Add("model.width", &width,
-          {.doc = "channels of the first layer; 64 in every published network", .min = 4, .max = 256});
+  set.Add("model.stem", &stem,
+          {.doc = "first layers of the backbone; must fit the weights file",
+           .choices = {"imagenet", "cifar"}});
+  set.Add(
+      "model.width", &width,
+      {.doc = "channels of the first layer; 64 in every published network", .min = 4, .max = 256});
   set.Add("model.output_stride", &output_stride,
           {.doc = "input pixels a feature pixel: 8, 16 or 32; 16 costs a third of 8",
-           .min = 8, .max = 32});
+           .min = 8,
+           .max = 32});
   set.Add("model.rates", &rates,
           {.doc = "dilations of the ASPP; too large for the crop's feature map they become 1x1",
-           .min = 1, .max = 64});
+           .min = 1,
+           .max = 64});
   set.Add("model.head_channels", &head_channels,
           {.doc = "channels of the head; 256 in torchvision", .min = 8, .max = 1024});
   set.Add("model.aux", &aux, {.doc = "a second head on layer3 while training"});
   set.Add("model.dropout", &dropout, {.doc = "dropout of the head", .min = 0, .max = 0.95});
 
   set.Add("model.init", &init, {.doc = "random, or a weights file for the backbone"});
-  set.Add("train.freeze", &freeze,
-          {.doc = "the backbone from its input up to and including this stage stays as it is, batch "
-                  "norm statistics too",
-           .choices = FreezeNames()});
+  set.Add(
+      "train.freeze", &freeze,
+      {.doc = "the backbone from its input up to and including this stage stays as it is, batch "
+              "norm statistics too",
+       .choices = FreezeNames()});
   set.Add("train.crop", &crop,
-          {.doc = "side of a training crop and of an inference window", .unit = "px", .min = 16,
+          {.doc = "side of a training crop and of an inference window",
+           .unit = "px",
+           .min = 16,
            .max = 4096});
   set.Add("train.batch", &batch, {.doc = "crops a step", .min = 2, .max = 4096});
-  set.Add("train.steps", &steps, {.doc = "optimiser steps, whatever the number of images",
-                                  .min = 1});
+  set.Add("train.steps", &steps,
+          {.doc = "optimiser steps, whatever the number of images", .min = 1});
   set.Add("train.backbone_lr", &backbone_lr,
           {.doc = "learning rate of a backbone that comes from a file, times optimizer.lr",
-           .min = 0, .max = 100});
+           .min = 0,
+           .max = 100});
   set.Add("train.poly_power", &poly_power,
           {.doc = "rate falls as (1 - step / steps) ^ power", .min = 0, .max = 10});
-  set.Add("train.warmup", &warmup, {.doc = "the rate rises from 0 over so many steps",
-                                    .unit = "steps", .min = 0});
+  set.Add("train.warmup", &warmup,
+          {.doc = "the rate rises from 0 over so many steps", .unit = "steps", .min = 0});
   set.Add("train.ce", &ce, {.doc = "weight of the cross-entropy", .min = 0});
   set.Add("train.dice", &dice, {.doc = "weight of the soft Dice loss", .min = 0});
   set.Add("train.aux_weight", &aux_weight, {.doc = "weight of the second head's loss", .min = 0});
@@ -163,8 +171,8 @@ double TapsInside(int64_t map, int64_t rate) {
 
 std::vector<std::string> Warnings(const SegmentOptions& options) {
   std::vector<std::string> warnings;
-  const int64_t stride = options.stem == "cifar" ? options.output_stride / 4
-                                                 : options.output_stride;
+  const int64_t stride =
+      options.stem == "cifar" ? options.output_stride / 4 : options.output_stride;
   const int64_t map = std::max<int64_t>(1, options.crop / stride);
   for (const double rate : options.rates) {
     if (TapsInside(map, static_cast<int64_t>(rate)) > 0.2) continue;

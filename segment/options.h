@@ -21,45 +21,45 @@ struct SegmentOptions {
   MaskDataOptions data;
 
   // model
-  std::string arch = "resnet50";  // resnet18 | resnet34 | resnet50
-  std::string stem = "imagenet";  // imagenet | cifar: the stem of the weights
-  int64_t width = 64;             // channels of the stem; 64 except for tiny test nets
-  int64_t output_stride = 16;     // 8 | 16 | 32
+  std::string arch = "resnet50";         // resnet18 | resnet34 | resnet50
+  std::string stem = "imagenet";         // imagenet | cifar: the stem of the weights
+  int64_t width = 64;                    // channels of the stem; 64 except for tiny test nets
+  int64_t output_stride = 16;            // 8 | 16 | 32
   std::vector<double> rates{6, 12, 18};  // ASPP dilations; whole numbers
   int64_t head_channels = 256;
-  bool aux = false;               // second head on layer3 while training
+  bool aux = false;  // second head on layer3 while training
   double dropout = 0.5;
 
   // training
-  std::string init = "random";    // random | a weights file of the backbone
+  std::string init = "random";  // random | a weights file of the backbone
   std::string freeze = "none";
-  int64_t crop = 256;             // px of a training crop and of an inference window
-  int64_t batch = 8;              // crops a step, at least 2
+  int64_t crop = 256;  // px of a training crop and of an inference window
+  int64_t batch = 8;   // crops a step, at least 2
   int64_t steps = 2000;
-  double backbone_lr = 0.1;       // times the rate, for the backbone when it comes from a file
-  double poly_power = 0.9;        // rate * (1 - step / steps) ^ power
-  int64_t warmup = 0;             // steps
-  double ce = 1.0, dice = 1.0;    // weights of the losses
+  double backbone_lr = 0.1;     // times the rate, for the backbone when it comes from a file
+  double poly_power = 0.9;      // rate * (1 - step / steps) ^ power
+  int64_t warmup = 0;           // steps
+  double ce = 1.0, dice = 1.0;  // weights of the losses
   double aux_weight = 0.4;
-  int64_t seed = 0;               // head, order, augmentation (and the backbone when random)
-  int64_t val_every = 0;          // steps; 0 = ten times over the run
+  int64_t seed = 0;       // head, order, augmentation (and the backbone when random)
+  int64_t val_every = 0;  // steps; 0 = ten times over the run
   engine::OptimizerOptions optimizer;
 
   // augmentation of training crops: scale, flips and quarter turns, colour, stain
   double scale_min = 0.8, scale_max = 1.25;
   bool flips = true;
-  double jitter = 0.8;            // probability of the colour change
+  double jitter = 0.8;  // probability of the colour change
   double brightness = 0.2, contrast = 0.2, saturation = 0.2, hue = 0.04;
-  double hed = 0.5;               // probability of the stain change
-  double hed_strength = 0.05;     // alpha ~ U[1-t, 1+t], beta ~ U[-t, t]
-  double blur = 0.1;              // probability
+  double hed = 0.5;            // probability of the stain change
+  double hed_strength = 0.05;  // alpha ~ U[1-t, 1+t], beta ~ U[-t, t]
+  double blur = 0.1;           // probability
 
   // scoring
-  double overlap = 0.25;          // of neighbouring windows, 0..0.9
-  int64_t eval_batch = 8;         // windows a forward pass
-  int64_t keep_predictions = 6;   // test images whose predicted masks are kept as PNG
+  double overlap = 0.25;         // of neighbouring windows, 0..0.9
+  int64_t eval_batch = 8;        // windows a forward pass
+  int64_t keep_predictions = 6;  // test images whose predicted masks are kept as PNG
 
-  int64_t workers = 0;            // decoding threads, 0 = all cores; change no result
+  int64_t workers = 0;  // decoding threads, 0 = all cores; change no result
   engine::ComputeOptions compute;
 
   SegmentOptions();

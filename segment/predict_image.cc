@@ -26,7 +26,8 @@ int Mirror(int64_t i, int size) {
 
 std::vector<int64_t> WindowStarts(int64_t length, int64_t window, double overlap) {
   if (length <= window) return {0};
-  const auto stride = std::max<int64_t>(1, std::llround(static_cast<double>(window) * (1 - overlap)));
+  const auto stride =
+      std::max<int64_t>(1, std::llround(static_cast<double>(window) * (1 - overlap)));
   const int64_t gaps = (length - window + stride - 1) / stride;
   std::vector<int64_t> starts;
   for (int64_t i = 0; i <= gaps; ++i) starts.push_back(i * (length - window) / gaps);

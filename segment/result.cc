@@ -95,8 +95,9 @@ SegmentResult ReadResult(const std::filesystem::path& path) {
     result.best_step = root.at("best_step");
     result.train_images = root.at("train_images").get<std::vector<std::string>>();
     for (const Json& point : root.at("curve")) {
-      result.curve.push_back({point.at("step"), NumberOf(point.at("loss")), NumberOf(point.at("lr")),
-                              NumberOf(point.at("val_dice")), NumberOf(point.at("val_iou"))});
+      result.curve.push_back({point.at("step"), NumberOf(point.at("loss")),
+                              NumberOf(point.at("lr")), NumberOf(point.at("val_dice")),
+                              NumberOf(point.at("val_iou"))});
     }
     const int classes = static_cast<int>(result.classes.size());
     result.test = CountsFromJson(root.at("test"), classes);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one trained model came to: counts of every test image, so that any score can be computed
-// again, and the course of training. result.json appears last: a run that has it is done. Torch-free.
+// again, and the course of training. result.json appears last: a run that has it is done.
+// Torch-free.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +15,8 @@
 namespace eosin::segment {
 
 struct CurvePoint {
-  int64_t step = 0;    // steps done
-  double loss = 0.0;   // mean since the point before
+  int64_t step = 0;   // steps done
+  double loss = 0.0;  // mean since the point before
   double lr = 0.0;
   double val_dice = 0.0, val_iou = 0.0;  // macro over patients, mean over foreground classes
 };
@@ -25,7 +26,7 @@ struct SegmentResult {
   std::vector<std::string> classes;
   int64_t background = 0;
   std::vector<std::string> train_images;
-  std::string init;    // "random" or the weights file's name
+  std::string init;  // "random" or the weights file's name
   std::string freeze;
   int64_t frozen_parameters = 0, parameters = 0;
   double weights_matched = 0.0;  // share of backbone parameters that came from the file, 0..1

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "segment/trainer.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 #include <map>
 #include <memory>
 
@@ -98,8 +98,9 @@ class Training {
         loss_sum.zero_();
         since = 0;
         if (!std::isfinite(last_loss)) {
-          throw core::DataError(fmt::format("the loss became {} within {} steps", last_loss, step + 1),
-                                "lower optimizer.lr, or set train.warmup");
+          throw core::DataError(
+              fmt::format("the loss became {} within {} steps", last_loss, step + 1),
+              "lower optimizer.lr, or set train.warmup");
         }
         const auto patients = eval::PoolByPatient(Score(split_.val, ""));
         const int skip = static_cast<int>(options_.data.background);
@@ -154,14 +155,13 @@ class Training {
 
   at::Tensor Step(const CropBatch& batch, double lr) {
     const auto count = static_cast<int64_t>(batch.indices.size());
-    const at::Tensor input = engine::ToInput(batch.images.data(), count, options_.crop,
-                                             compute_.device, normalization_);
+    const at::Tensor input =
+        engine::ToInput(batch.images.data(), count, options_.crop, compute_.device, normalization_);
     // from_blob wants a mutable pointer; the bytes are only read.
-    const at::Tensor target =
-        at::from_blob(const_cast<uint8_t*>(batch.masks.data()), {count, options_.crop, options_.crop},
-                      at::kByte)
-            .to(compute_.device)
-            .to(at::kLong);
+    const at::Tensor target = at::from_blob(const_cast<uint8_t*>(batch.masks.data()),
+                                            {count, options_.crop, options_.crop}, at::kByte)
+                                  .to(compute_.device)
+                                  .to(at::kLong);
     // Dropout draws from the default generator: by step, so that arms and restarts agree.
     at::manual_seed(static_cast<uint64_t>(options_.seed) * 1000003u +
                     static_cast<uint64_t>(batch.step));
@@ -189,7 +189,8 @@ class Training {
   }
 
   // Counts of the given images; predicted masks of the first ones are kept below `keep`.
-  std::vector<eval::ImageCounts> Score(const std::vector<int64_t>& indices, const std::string& keep) {
+  std::vector<eval::ImageCounts> Score(const std::vector<int64_t>& indices,
+                                       const std::string& keep) {
     net_->eval();
     const WindowOptions window{options_.crop, options_.overlap, options_.eval_batch};
     std::vector<eval::ImageCounts> counts;

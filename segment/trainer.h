@@ -18,8 +18,8 @@ struct TrainExtras {
   StepHook hook;            // empty: a progress line of its own
 };
 
-// Writes metrics.csv (and .jsonl, TensorBoard), predictions/<name>.png of the first test images and,
-// when asked, the weights into `folder`, which must exist. The caller writes result.json.
+// Writes metrics.csv (and .jsonl, TensorBoard), predictions/<name>.png of the first test images
+// and, when asked, the weights into `folder`, which must exist. The caller writes result.json.
 // Throws WeightsError when options.init does not fit the network, DataError when the loss is no
 // number, InterruptedError on SIGINT (the run starts again next time).
 SegmentResult TrainSegmenter(const SegmentOptions& options, const MaskDataset& data,

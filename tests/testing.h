@@ -2,12 +2,12 @@
 // What every test shares: where real data is, and a folder of its own to write to.
 #pragma once
 
-#include <cstdlib>
-#include <filesystem>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <string>
 #include <unistd.h>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
 
 #include "core/base/error.h"
 
@@ -25,11 +25,11 @@ inline fs::path DataFolder() {
 inline fs::path FixtureFolder() { return fs::path(EOSIN_SOURCE_DIR) / "tests" / "fixtures"; }
 
 // Skips the test, by name and with the reason, when real data is absent.
-#define EOSIN_REQUIRE_DATA(path)                                            \
-  do {                                                                      \
-    if (!std::filesystem::exists(path)) {                                   \
+#define EOSIN_REQUIRE_DATA(path)                                                                \
+  do {                                                                                          \
+    if (!std::filesystem::exists(path)) {                                                       \
       GTEST_SKIP() << "needs " << (path) << ": set EOSIN_TEST_DATA to the folder of test data"; \
-    }                                                                       \
+    }                                                                                           \
   } while (false)
 
 // A fresh folder, removed at the end of the test.

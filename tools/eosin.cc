@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The program `eosin`: finds the subcommand and runs it. Those that need tensors live in
 // `eosin-torch` beside it, so that everything else starts without loading LibTorch.
+#include <unistd.h>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <string_view>
-#include <unistd.h>
 #include <vector>
 
 #include "core/base/error.h"
@@ -25,9 +25,9 @@ struct Command {
 
 #ifndef EOSIN_WITH_SLIDES
 int WithoutSlides(int, char** argv) {
-  throw core::MachineError(std::string("this eosin was built without slides, so there is no eosin ") +
-                               argv[0],
-                           "build with -DEOSIN_WITH_SLIDES=ON (needs OpenSlide and OpenCV)");
+  throw core::MachineError(
+      std::string("this eosin was built without slides, so there is no eosin ") + argv[0],
+      "build with -DEOSIN_WITH_SLIDES=ON (needs OpenSlide and OpenCV)");
 }
 #endif
 
@@ -51,7 +51,8 @@ void PrintHelp() {
       "eosin: from whole-slide images and a few annotated regions to a segmentation model,\n"
       "and a fair answer to what the pretraining was worth.\n\n"
       "usage: eosin COMMAND [options]      eosin COMMAND --help explains each\n");
-  for (const Command& command : kCommands) std::printf("  %-9s %s\n", command.name, command.summary);
+  for (const Command& command : kCommands)
+    std::printf("  %-9s %s\n", command.name, command.summary);
   std::puts(
       "\nA first walk:\n"
       "  eosin synth --out demo                                  made slides, masks, regions\n"
@@ -69,8 +70,8 @@ int RunTorch(const std::filesystem::path& self, int argc, char** argv) {
         std::string("this eosin was built without LibTorch, so there is no eosin ") + argv[0],
         "run tools/setup and build the release preset");
   }
-  // OpenMP's default is to spin for milliseconds at each barrier, which on a shared machine burns the
-  // time that the loader or another program needs. A user's own setting wins.
+  // OpenMP's default is to spin for milliseconds at each barrier, which on a shared machine burns
+  // the time that the loader or another program needs. A user's own setting wins.
   setenv("GOMP_SPINCOUNT", "30000", 0);
   std::vector<char*> arguments = {const_cast<char*>(program.c_str())};
   arguments.insert(arguments.end(), argv, argv + argc);
@@ -97,9 +98,9 @@ int Main(int argc, char** argv) {
     return RunTorch(std::filesystem::canonical("/proc/self/exe"), argc - 1, argv + 1);
   }
   const std::string nearest = core::NearestWord(std::string(name), names);
-  throw core::ConfigError("unknown command " + std::string(name),
-                          nearest.empty() ? "eosin --help lists the commands"
-                                          : "did you mean eosin " + nearest + "?");
+  throw core::ConfigError(
+      "unknown command " + std::string(name),
+      nearest.empty() ? "eosin --help lists the commands" : "did you mean eosin " + nearest + "?");
 }
 
 }  // namespace

@@ -3,10 +3,10 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <c10/util/Exception.h>
+#include <torch/version.h>
 #include <cstdio>
 #include <string>
 #include <string_view>
-#include <torch/version.h>
 
 #include "core/base/error.h"
 #include "tools/commands.h"

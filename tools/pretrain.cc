@@ -19,9 +19,11 @@ const char* const kAbout =
     "Learns an encoder from images without labels (SimCLR, BYOL).\n\n"
     "  eosin pretrain --data tiles --out runs/ssl --arch resnet18 --epochs 100 --batch 128\n"
     "  eosin pretrain --resume runs/ssl\n\n"
-    "DATA is a folder of tile stores (eosin tile) or of images; an image folder with one subfolder a\n"
+    "DATA is a folder of tile stores (eosin tile) or of images; an image folder with one subfolder "
+    "a\n"
     "class gets a kNN score after each epoch. The run folder holds encoder.safetensors and\n"
-    "encoder.pth (torchvision's names), report.html, metrics.csv, metrics.jsonl, TensorBoard events,\n"
+    "encoder.pth (torchvision's names), report.html, metrics.csv, metrics.jsonl, TensorBoard "
+    "events,\n"
     "checkpoints and config.toml, from which the run can be repeated: --config RUN/config.toml.";
 
 struct Arguments {
@@ -33,7 +35,9 @@ void AddFlag(CLI::App& app, Arguments& arguments, const std::string& flag, const
              const std::string& doc) {
   app.add_option_function<std::string>(
       flag,
-      [&arguments, key](const std::string& value) { arguments.assignments.emplace_back(key, value); },
+      [&arguments, key](const std::string& value) {
+        arguments.assignments.emplace_back(key, value);
+      },
       doc + " [" + key + "]");
 }
 
@@ -41,7 +45,8 @@ std::string KeyHelp() {
   PretrainOptions options = pretrain::ReadOptions("", "", {});
   core::OptionSet set;
   options.Bind(set);
-  return "\nKeys for --config (TOML) and --set, with their defaults for SimCLR on histology tiles:\n" +
+  return "\nKeys for --config (TOML) and --set, with their defaults for SimCLR on histology "
+         "tiles:\n" +
          set.Help();
 }
 
@@ -53,10 +58,10 @@ std::string ToToml(PretrainOptions options) {
 
 void Report(const pretrain::PretrainResult& result, const engine::RunFolder& run) {
   if (result.was_finished) return;
-  core::LogInfo(fmt::format("done: {} steps, loss {:.4f}{}\nencoder: {}\nreport: {}", result.steps,
-                            result.loss,
-                            result.knn ? fmt::format(", kNN {:.1f} %", 100 * *result.knn) : "",
-                            (run / "encoder.safetensors").string(), (run / "report.html").string()));
+  core::LogInfo(
+      fmt::format("done: {} steps, loss {:.4f}{}\nencoder: {}\nreport: {}", result.steps,
+                  result.loss, result.knn ? fmt::format(", kNN {:.1f} %", 100 * *result.knn) : "",
+                  (run / "encoder.safetensors").string(), (run / "report.html").string()));
 }
 
 int Resume(const Arguments& arguments) {
@@ -68,8 +73,9 @@ int Resume(const Arguments& arguments) {
   for (const auto& [key, value] : arguments.assignments) {
     if (key != "compute.threads" && key != "compute.device" && key != "data.workers" &&
         key != "data.path") {
-      throw core::ConfigError(fmt::format("{} cannot change in a resumed run", key),
-                              "only --threads, --device, --workers and --data may; or start a new run");
+      throw core::ConfigError(
+          fmt::format("{} cannot change in a resumed run", key),
+          "only --threads, --device, --workers and --data may; or start a new run");
     }
   }
   engine::RunFolder run = engine::RunFolder::Open(arguments.resume, "pretrain");
@@ -86,7 +92,8 @@ int Resume(const Arguments& arguments) {
 
 int Start(const Arguments& arguments) {
   if (arguments.out.empty()) {
-    throw core::ConfigError("no run folder given", "name one with --out, or an existing one with --resume");
+    throw core::ConfigError("no run folder given",
+                            "name one with --out, or an existing one with --resume");
   }
   PretrainOptions options =
       pretrain::ReadOptions(arguments.preset, arguments.config, arguments.assignments);
@@ -116,7 +123,8 @@ int RunPretrainCommand(int argc, char** argv) {
   AddFlag(app, arguments, "--init", "model.init", "weights file to start from");
   AddFlag(app, arguments, "--seed", "seed", "of everything random");
   AddFlag(app, arguments, "--threads", "compute.threads", "compute threads, 0 = all cores");
-  AddFlag(app, arguments, "--workers", "data.workers", "loader threads, 0 = one less than the cores");
+  AddFlag(app, arguments, "--workers", "data.workers",
+          "loader threads, 0 = one less than the cores");
   AddFlag(app, arguments, "--device", "compute.device", "auto | cpu | cuda");
   app.add_option_function<std::vector<std::string>>(
          "--set",
@@ -124,7 +132,8 @@ int RunPretrainCommand(int argc, char** argv) {
            for (const std::string& item : items) {
              const size_t at = item.find('=');
              if (at == std::string::npos || at == 0) {
-               throw core::ConfigError("--set " + item + " is no assignment", "write --set key=value");
+               throw core::ConfigError("--set " + item + " is no assignment",
+                                       "write --set key=value");
              }
              arguments.assignments.emplace_back(item.substr(0, at), item.substr(at + 1));
            }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // eosin segment: command line to TrainSegmenter.
+#include <fmt/format.h>
 #include <cstdio>
 #include <filesystem>
-#include <fmt/format.h>
 
 #include "core/base/files.h"
 #include "core/base/log.h"
@@ -23,7 +23,8 @@ using eval::Metric;
 constexpr const char* kAbout =
     "Trains one DeepLabV3 on images with masks and scores it on patients it has not seen.\n\n"
     "  eosin segment --data regions --init random --out runs/model\n"
-    "  eosin segment --data regions --init runs/ssl/encoder.safetensors --freeze layer2 --out runs/m2\n\n"
+    "  eosin segment --data regions --init runs/ssl/encoder.safetensors --freeze layer2 --out "
+    "runs/m2\n\n"
     "DATA holds images/ (JPEG, PNG), masks/ (PNG of the same names) and grade.csv, regions.csv or\n"
     "patients.csv with the columns name and patient_id: patients are never split. Mask values are\n"
     "class numbers unless mask.rule says otherwise (instances: as GlaS; map: your own table).\n\n"
@@ -68,7 +69,8 @@ int RunSegmentCommand(int argc, char** argv) {
   core::OptionSet set;
   options.Bind(set);
   split_options.Bind(set);
-  const std::string keys = "\nKeys for --config (TOML) and --set, with their defaults:\n" + set.Help();
+  const std::string keys =
+      "\nKeys for --config (TOML) and --set, with their defaults:\n" + set.Help();
 
   CLI::App app(kAbout, "eosin segment");
   std::string out, config;
@@ -92,7 +94,8 @@ int RunSegmentCommand(int argc, char** argv) {
   flag("--threads", "compute.threads", "compute threads, 0 = all cores");
   flag("--workers", "workers", "decoding threads, 0 = all cores");
   flag("--device", "compute.device", "auto | cpu | cuda");
-  app.add_option("--set", assignments, "key=value, repeatable; wins over all other ways")->take_all();
+  app.add_option("--set", assignments, "key=value, repeatable; wins over all other ways")
+      ->take_all();
   app.footer(keys);
   if (const auto done = Parse(app, argc, argv)) return *done;
 
@@ -113,8 +116,7 @@ int RunSegmentCommand(int argc, char** argv) {
   data.ClassPixels(options.Workers());  // reads every mask: mistakes show now, not in an hour
   const segment::ImageSplit split = segment::SplitByPatient(data.items(), split_options);
   segment::CheckNoLeak(data.items(), hashes, split);
-  const std::string split_json =
-      segment::SplitToJson(data.items(), hashes, split, split_options);
+  const std::string split_json = segment::SplitToJson(data.items(), hashes, split, split_options);
   core::WriteFileAtomic(run / "split.json", split_json);
   core::LogInfo(fmt::format("{} images: {} to train on, {} to validate, {} to test", data.size(),
                             split.train.size(), split.val.size(), split.test.size()));

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // eosin study: joins pretraining and segmentation. The split comes first, so that pretraining never
 // sees a validation or test patient; then encoder, stand-in, all models, analysis and report.
+#include <fmt/format.h>
+#include <toml++/toml.h>
 #include <cstdio>
 #include <filesystem>
-#include <fmt/format.h>
 #include <map>
 #include <set>
 #include <sstream>
-#include <toml++/toml.h>
 
 #include "core/base/files.h"
 #include "core/base/hash.h"
@@ -32,13 +32,16 @@ using Assignments = std::vector<std::pair<std::string, std::string>>;
 constexpr const char* kAbout =
     "Compares initialisations of a segmentation network, paired and with intervals: arms x label\n"
     "fractions x seeds on one split by patient, and one sentence at the end.\n\n"
-    "  eosin study --config configs/glas.toml --set data=DATA --set weights.imagenet=r50.pth --out RUN\n"
+    "  eosin study --config configs/glas.toml --set data=DATA --set weights.imagenet=r50.pth --out "
+    "RUN\n"
     "  eosin study --out RUN --resume            after an interruption\n\n"
-    "Keys below [ssl] are those of eosin pretrain (eosin pretrain --help) and make the study pretrain\n"
+    "Keys below [ssl] are those of eosin pretrain (eosin pretrain --help) and make the study "
+    "pretrain\n"
     "on the tiles of all patients but its validation and test patients; ssl.data = FOLDER of tile\n"
     "stores or images, ssl.patients = CSV with slide (or name) and patient_id. Instead,\n"
     "weights.ssl = FILE takes an encoder that is there already.\n\n"
-    "RUN/report.html answers the question; study.json, results.csv and summary.md hold the same for\n"
+    "RUN/report.html answers the question; study.json, results.csv and summary.md hold the same "
+    "for\n"
     "programs; runs/*/result.json the pixel counts behind it all.";
 
 // Everything a study is made of.
@@ -53,8 +56,8 @@ struct Setup {
     study.Bind(set);
     set.Add("standin.steps", &standin.steps,
             {.doc = "training steps of the stand-in (weights.imagenet = \"stand-in\")", .min = 1});
-    set.Add("standin.size", &standin.size, {.doc = "side of its pictures", .unit = "px", .min = 16,
-                                            .max = 512});
+    set.Add("standin.size", &standin.size,
+            {.doc = "side of its pictures", .unit = "px", .min = 16, .max = 512});
     set.Add("standin.batch", &standin.batch, {.doc = "pictures a step", .min = 2, .max = 4096});
     set.Add("standin.lr", &standin.lr, {.doc = "its learning rate", .min = 0, .max = 10});
   }
@@ -139,9 +142,10 @@ struct Setup {
     pretrain::PretrainOptions options = pretrain::ReadOptions("", "", all);
     if (options.arch != s.arch || options.stem != s.stem) {
       throw core::ConfigError(
-          fmt::format("[ssl] pretrains a {} with the {} stem, but the study segments with a {} with the "
-                      "{} stem",
-                      options.arch, options.stem, s.arch, s.stem),
+          fmt::format(
+              "[ssl] pretrains a {} with the {} stem, but the study segments with a {} with the "
+              "{} stem",
+              options.arch, options.stem, s.arch, s.stem),
           "leave model.arch and model.stem out of [ssl]: they follow the study's");
     }
     return options;
@@ -157,9 +161,9 @@ struct Setup {
     for (const segment::Arm& arm : segment::ResolveArms(study)) {
       if (arm.init.empty() || arm.init == "random" || arm.init == "stand-in") continue;
       if (!fs::exists(arm.init)) {
-        throw core::WeightsError(fmt::format("there is no weights file {} for the arm {}", arm.init,
-                                             arm.name),
-                                 "weights.* take the path of a .safetensors or .pth file");
+        throw core::WeightsError(
+            fmt::format("there is no weights file {} for the arm {}", arm.init, arm.name),
+            "weights.* take the path of a .safetensors or .pth file");
       }
     }
   }
@@ -179,8 +183,8 @@ struct Setup {
          at = patients.find_first_of("\\\"", at + 2)) {
       patients.insert(at, "\\");
     }
-    return text + "\n[ssl]\n# CSV with columns slide (or name) and patient_id\npatients = \"" + patients +
-           "\"\n" + own;
+    return text + "\n[ssl]\n# CSV with columns slide (or name) and patient_id\npatients = \"" +
+           patients + "\"\n" + own;
   }
 };
 
@@ -199,12 +203,14 @@ void CheckSameConfig(const std::string& stored, const std::string& now, const fs
     const bool more_a = static_cast<bool>(std::getline(a, line_a));
     const bool more_b = static_cast<bool>(std::getline(b, line_b));
     if (!more_a && !more_b) return;
-    if (more_a == more_b && (line_a == line_b || (IsMachineLine(line_a) && IsMachineLine(line_b)))) {
+    if (more_a == more_b &&
+        (line_a == line_b || (IsMachineLine(line_a) && IsMachineLine(line_b)))) {
       continue;
     }
     throw core::ConfigError(
         fmt::format("the study in {} was started with other settings: it has \"{}\", now \"{}\"",
-                    path.parent_path().string(), more_a ? line_a : "nothing", more_b ? line_b : "nothing"),
+                    path.parent_path().string(), more_a ? line_a : "nothing",
+                    more_b ? line_b : "nothing"),
         "resume without --config and --set, or choose another --out");
   }
 }
@@ -221,8 +227,9 @@ void OpenRun(const fs::path& run, const std::string& config, bool resume) {
     }
     if (begun) CheckSameConfig(core::ReadFile(path), config, path);
   } else if (!fs::is_empty(run)) {
-    throw core::DataError(fmt::format("the folder {} is not empty and holds no study", run.string()),
-                          "choose another --out");
+    throw core::DataError(
+        fmt::format("the folder {} is not empty and holds no study", run.string()),
+        "choose another --out");
   }
   core::WriteFileAtomic(path, config);
 }
@@ -247,16 +254,18 @@ segment::ImageSplit MakeSplit(const Setup& setup, const segment::MaskDataset& da
 // Slide or image name -> patient, by the full name and by the name without extension.
 std::map<std::string, std::string> ReadSslPatients(const std::string& path) {
   if (path.empty()) {
-    throw core::ConfigError("ssl.data is given without ssl.patients",
-                            "name a CSV with columns slide and patient_id: pretraining must not see the "
-                            "test patients");
+    throw core::ConfigError(
+        "ssl.data is given without ssl.patients",
+        "name a CSV with columns slide and patient_id: pretraining must not see the "
+        "test patients");
   }
   const core::CsvTable table = core::ReadCsv(path);
   const int slide = std::max(table.Column("slide"), table.Column("name"));
   const int patient = table.Column("patient_id");
   if (slide < 0 || patient < 0) {
-    throw core::DataError(fmt::format("{} lacks the column {}", path, slide < 0 ? "slide" : "patient_id"),
-                          "ssl.patients needs the columns slide (or name) and patient_id");
+    throw core::DataError(
+        fmt::format("{} lacks the column {}", path, slide < 0 ? "slide" : "patient_id"),
+        "ssl.patients needs the columns slide (or name) and patient_id");
   }
   std::map<std::string, std::string> patients;
   for (const auto& row : table.rows) {
@@ -279,7 +288,8 @@ std::unique_ptr<engine::ImageSource> OpenTrainTiles(const Setup& setup,
   const auto patients = ReadSslPatients(setup.ssl_patients);
   std::set<std::string> held_out;
   for (const auto* part : {&split.val, &split.test}) {
-    for (const std::string& patient : segment::PatientsOf(data.items(), *part)) held_out.insert(patient);
+    for (const std::string& patient : segment::PatientsOf(data.items(), *part))
+      held_out.insert(patient);
   }
   auto source = engine::OpenImageSource(setup.SslOptions().data);
   std::set<std::string> kept, left_out;
@@ -370,9 +380,10 @@ int Run(Setup& setup, const fs::path& run, bool resume) {
   if (setup.Pretrains()) {
     SslOutcome ssl;
     const auto source = OpenTrainTiles(setup, data, split, &ssl);
-    core::LogInfo(fmt::format("pretraining on {} tiles of {} slides; {} slides of validation and test "
-                              "patients left out",
-                              ssl.tiles, ssl.slides, ssl.slides_left_out));
+    core::LogInfo(
+        fmt::format("pretraining on {} tiles of {} slides; {} slides of validation and test "
+                    "patients left out",
+                    ssl.tiles, ssl.slides, ssl.slides_left_out));
     const pretrain::PretrainOptions options = setup.SslOptions();
     Pretrain(setup, *source, run / "ssl");
     AddTiles(*source, options.data, &extras);
@@ -380,20 +391,23 @@ int Run(Setup& setup, const fs::path& run, bool resume) {
     extras.pretrain_run = run / "ssl";
     extras.facts.emplace_back(
         "pretraining",
-        fmt::format("{}, {} epochs of {} tiles from {} slides, batch {}, views of {} px; {} slides of "
-                    "validation and test patients left out",
-                    options.method, options.epochs, ssl.tiles, ssl.slides, options.batch, options.size,
-                    ssl.slides_left_out));
+        fmt::format(
+            "{}, {} epochs of {} tiles from {} slides, batch {}, views of {} px; {} slides of "
+            "validation and test patients left out",
+            options.method, options.epochs, ssl.tiles, ssl.slides, options.batch, options.size,
+            ssl.slides_left_out));
   }
   if (setup.UsesStandIn()) {
     TrainStandIn(&setup, run);
-    extras.facts.emplace_back("stand-in", "a supervised ResNet trained here on made textures; it is not "
-                                          "ImageNet, and no figure of that arm says anything about ImageNet");
+    extras.facts.emplace_back("stand-in",
+                              "a supervised ResNet trained here on made textures; it is not "
+                              "ImageNet, and no figure of that arm says anything about ImageNet");
   }
 
   const segment::StudyPlan plan = segment::PlanStudy(setup.study, class_pixels, split);
   for (const segment::Arm& arm : plan.arms) {
-    if (!arm.skipped.empty()) core::LogWarning(fmt::format("arm {} is skipped: {}", arm.name, arm.skipped));
+    if (!arm.skipped.empty())
+      core::LogWarning(fmt::format("arm {} is skipped: {}", arm.name, arm.skipped));
   }
   const auto results = segment::RunJobs(
       setup.study, data, plan, run,
@@ -421,10 +435,12 @@ int RunStudyCommand(int argc, char** argv) {
   app.add_option("--config", configs, "TOML file with keys; repeatable, later ones win")
       ->take_all();
   app.add_flag("--resume", resume, "continue the study in --out (also where there is none yet)");
-  app.add_option("--set", assignments, "key=value, repeatable; wins over all other ways")->take_all();
-  app.footer("\nKeys for --config (TOML) and --set, with their defaults (and ssl.* as in eosin pretrain "
-             "--help):\n" +
-             setup.set.Help());
+  app.add_option("--set", assignments, "key=value, repeatable; wins over all other ways")
+      ->take_all();
+  app.footer(
+      "\nKeys for --config (TOML) and --set, with their defaults (and ssl.* as in eosin pretrain "
+      "--help):\n" +
+      setup.set.Help());
   if (const auto done = Parse(app, argc, argv)) return *done;
   const fs::path stored = fs::path(out) / "config.toml";
   if (configs.empty() && resume && fs::exists(stored)) configs.push_back(stored.string());

@@ -60,8 +60,7 @@ int RunSynth(int argc, char** argv) {
              "annotated regions a slide (default 4)");
   AddKeyFlag(app, set, "--region-size", "synth.region_size",
              "side of a region in pixels of level 0 (default 512)");
-  app.add_flag_callback(
-      "--no-pen", [&] { options.pen = false; }, "no pen marks");
+  app.add_flag_callback("--no-pen", [&] { options.pen = false; }, "no pen marks");
   AddKeyFlag(app, set, "--seed", "synth.seed", "of all draws (default 0)");
   AddKeyFlag(app, set, "--threads", "synth.threads", "default: all cores");
   app.add_option("--config", config, "TOML file with these options as keys (synth.slides = 6)");

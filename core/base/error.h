@@ -30,10 +30,10 @@ class Error : public std::exception {
   std::string hint_;
 };
 
-#define EOSIN_DEFINE_ERROR(Name, exit_code)              \
-  class Name : public Error {                            \
-   public:                                               \
-    Name(std::string message, std::string hint)          \
+#define EOSIN_DEFINE_ERROR(Name, exit_code)                        \
+  class Name : public Error {                                      \
+   public:                                                         \
+    Name(std::string message, std::string hint)                    \
         : Error(exit_code, std::move(message), std::move(hint)) {} \
   }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/base/hash.h"
 
-#include <fstream>
 #include <openssl/evp.h>
+#include <fstream>
 #include <vector>
 
 #include "core/base/error.h"

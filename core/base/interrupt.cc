@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/base/interrupt.h"
 
-#include <csignal>
 #include <unistd.h>
+#include <csignal>
 
 #include "core/base/error.h"
 
@@ -19,7 +19,7 @@ void Handle(int) {
 }  // namespace
 
 void InstallInterruptHandler() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = Handle;
   action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, nullptr);

@@ -36,13 +36,13 @@ EOSIN_HOST_DEVICE inline Philox4 Philox4x32(Philox4 counter, uint32_t key0, uint
 
 // What a stream of draws is for. New purposes are appended; numbers are part of reproducibility.
 enum class DrawPurpose : uint32_t {
-  kView = 0,        // augmentation parameters of one view
-  kOrder = 1,       // epoch order
-  kInit = 2,        // network initialisation
-  kSplit = 3,       // patient splits and label subsets
-  kBootstrap = 4,   // resampling in statistics
-  kSynth = 5,       // synthetic slides
-  kDropout = 6,     // dropout and other draws inside a step
+  kView = 0,       // augmentation parameters of one view
+  kOrder = 1,      // epoch order
+  kInit = 2,       // network initialisation
+  kSplit = 3,      // patient splits and label subsets
+  kBootstrap = 4,  // resampling in statistics
+  kSynth = 5,      // synthetic slides
+  kDropout = 6,    // dropout and other draws inside a step
   kTest = 7
 };
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/base/progress.h"
 
-#include <atomic>
-#include <cstdio>
 #include <fmt/format.h>
 #include <unistd.h>
+#include <atomic>
+#include <cstdio>
 
 namespace eosin::core {
 namespace {

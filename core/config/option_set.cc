@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/config/option_set.h"
 
-#include <algorithm>
 #include <fmt/format.h>
-#include <numeric>
 #include <toml++/toml.h>
+#include <algorithm>
+#include <numeric>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -41,8 +41,8 @@ std::string ValueText(const OptionPointer& target) {
   };
   return std::visit(
       Overloaded{[](bool* v) -> std::string { return *v ? "true" : "false"; },
-                 [](int64_t* v) { return std::to_string(*v); }, [](double* v) { return Number(*v); },
-                 [](std::string* v) { return Quote(*v); },
+                 [](int64_t* v) { return std::to_string(*v); },
+                 [](double* v) { return Number(*v); }, [](std::string* v) { return Quote(*v); },
                  [&](std::vector<double>* v) { return list(*v, Number); },
                  [&](std::vector<std::string>* v) { return list(*v, Quote); }},
       target);
@@ -70,18 +70,15 @@ bool Assign(const OptionPointer& target, const toml::node& node) {
     return true;
   };
   return std::visit(
-      Overloaded{[&](bool* out) { return node.is_boolean() && (*out = *node.value<bool>(), true); },
-                 [&](int64_t* out) {
-                   return node.is_integer() && (*out = *node.value<int64_t>(), true);
-                 },
-                 [&](double* out) {
-                   return node.is_number() && (*out = *node.value<double>(), true);
-                 },
-                 [&](std::string* out) {
-                   return node.is_string() && (*out = *node.value<std::string>(), true);
-                 },
-                 [&](std::vector<double>* out) { return list(out); },
-                 [&](std::vector<std::string>* out) { return list(out); }},
+      Overloaded{
+          [&](bool* out) { return node.is_boolean() && (*out = *node.value<bool>(), true); },
+          [&](int64_t* out) { return node.is_integer() && (*out = *node.value<int64_t>(), true); },
+          [&](double* out) { return node.is_number() && (*out = *node.value<double>(), true); },
+          [&](std::string* out) {
+            return node.is_string() && (*out = *node.value<std::string>(), true);
+          },
+          [&](std::vector<double>* out) { return list(out); },
+          [&](std::vector<std::string>* out) { return list(out); }},
       target);
 }
 
@@ -136,13 +133,12 @@ void OptionSet::CheckValue(const Entry& entry, const std::string& source) {
     if (std::find(info.choices.begin(), info.choices.end(), value) != info.choices.end()) return;
     fail(fmt::format("one of {}", fmt::join(info.choices, ", ")));
   };
-  std::visit(Overloaded{[](bool*) {}, [&](int64_t* v) { range(static_cast<double>(*v)); },
-                        [&](double* v) { range(*v); }, [&](std::string* v) { choice(*v); },
-                        [&](std::vector<double>* v) { std::for_each(v->begin(), v->end(), range); },
-                        [&](std::vector<std::string>* v) {
-                          std::for_each(v->begin(), v->end(), choice);
-                        }},
-             entry.target);
+  std::visit(
+      Overloaded{[](bool*) {}, [&](int64_t* v) { range(static_cast<double>(*v)); },
+                 [&](double* v) { range(*v); }, [&](std::string* v) { choice(*v); },
+                 [&](std::vector<double>* v) { std::for_each(v->begin(), v->end(), range); },
+                 [&](std::vector<std::string>* v) { std::for_each(v->begin(), v->end(), choice); }},
+      entry.target);
 }
 
 void OptionSet::ReadToml(const std::filesystem::path& path) {
@@ -209,8 +205,8 @@ void OptionSet::Set(const std::string& key, const std::string& value) {
   bool fits = false;
   try {
     const toml::table table = toml::parse("value = " + text);
-    fits = table.contains("value") && table.size() == 1 &&
-           Assign(entry.target, *table.get("value"));
+    fits =
+        table.contains("value") && table.size() == 1 && Assign(entry.target, *table.get("value"));
   } catch (const toml::parse_error&) {
   }
   if (!fits) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/formats/csv.h"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -102,8 +102,8 @@ CsvTable ReadCsv(const std::filesystem::path& path, size_t size_cap) {
   std::error_code ignored;
   const auto size = std::filesystem::file_size(path, ignored);
   if (!ignored && size > size_cap) {
-    throw DataError(fmt::format("{} has {} bytes, more than the {} a table may have",
-                                path.string(), size, size_cap),
+    throw DataError(fmt::format("{} has {} bytes, more than the {} a table may have", path.string(),
+                                size, size_cap),
                     "is this the right file? Split it otherwise");
   }
   return ParseCsv(ReadFile(path), path.string());

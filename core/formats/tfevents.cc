@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/formats/tfevents.h"
 
+#include <fmt/format.h>
 #include <array>
 #include <bit>
 #include <cstring>
-#include <fmt/format.h>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -67,11 +67,20 @@ class Message {
     const uint64_t tag = TakeVarint();
     field = static_cast<int>(tag >> 3);
     switch (tag & 7) {
-      case kVarint: integer = TakeVarint(); break;
-      case k64: payload = Take(8); break;
-      case kBytes: payload = Take(TakeVarint()); break;
-      case k32: payload = Take(4); break;
-      default: Fail();
+      case kVarint:
+        integer = TakeVarint();
+        break;
+      case k64:
+        payload = Take(8);
+        break;
+      case kBytes:
+        payload = Take(TakeVarint());
+        break;
+      case k32:
+        payload = Take(4);
+        break;
+      default:
+        Fail();
     }
     return true;
   }

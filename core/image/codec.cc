@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/image/codec.h"
 
+#include <spng.h>
+#include <turbojpeg.h>
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <spng.h>
-#include <turbojpeg.h>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -62,8 +62,8 @@ Image DecodeJpeg(std::span<const uint8_t> bytes, const std::string& source) {
     ThrowBad(source, "CMYK JPEG is not supported");
   }
   Image image(header.width, header.height, 3);
-  if (tjDecompress2(Decompressor(), bytes.data(), bytes.size(), image.pixels.data(), header.width, 0,
-                    header.height, TJPF_RGB, 0) != 0) {
+  if (tjDecompress2(Decompressor(), bytes.data(), bytes.size(), image.pixels.data(), header.width,
+                    0, header.height, TJPF_RGB, 0) != 0) {
     ThrowBad(source, tjGetErrorStr2(Decompressor()));
   }
   return image;
@@ -211,8 +211,8 @@ Bytes EncodePng(const Image& image, int compression) {
   header.width = static_cast<uint32_t>(image.width);
   header.height = static_cast<uint32_t>(image.height);
   header.bit_depth = 8;
-  header.color_type = static_cast<uint8_t>(
-      image.channels == 1 ? SPNG_COLOR_TYPE_GRAYSCALE : SPNG_COLOR_TYPE_TRUECOLOR);
+  header.color_type = static_cast<uint8_t>(image.channels == 1 ? SPNG_COLOR_TYPE_GRAYSCALE
+                                                               : SPNG_COLOR_TYPE_TRUECOLOR);
   spng_set_ihdr(context.get(), &header);
   int error = spng_encode_image(context.get(), image.pixels.data(), image.pixels.size(),
                                 SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE);

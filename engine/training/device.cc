@@ -16,7 +16,9 @@ void ComputeOptions::Bind(core::OptionSet& set, const std::string& prefix) {
   set.Add(prefix + ".device", &device,
           {.doc = "auto takes the GPU when there is one", .choices = {"auto", "cpu", "cuda"}});
   set.Add(prefix + ".threads", &threads,
-          {.doc = "compute threads, 0 = all cores; results on a CPU depend on it", .min = 0, .max = 4096});
+          {.doc = "compute threads, 0 = all cores; results on a CPU depend on it",
+           .min = 0,
+           .max = 4096});
   set.Add(prefix + ".precision", &precision,
           {.doc = "auto: bf16 on GPUs and on CPUs with bf16 instructions, else fp32",
            .choices = {"auto", "fp32", "bf16"}});
@@ -38,8 +40,9 @@ c10::Device ResolveDevice(const std::string& device) {
     throw core::MachineError("no usable GPU was found",
                              "check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu");
 #else
-    throw core::MachineError("this build of eosin cannot use a GPU",
-                             "build the CUDA configuration (tools/setup --cuda), or use --device cpu");
+    throw core::MachineError(
+        "this build of eosin cannot use a GPU",
+        "build the CUDA configuration (tools/setup --cuda), or use --device cpu");
 #endif
   }
   return c10::Device(c10::kCUDA, 0);

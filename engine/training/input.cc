@@ -3,9 +3,9 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
+#include <fmt/format.h>
 #include <cstdio>
 #include <cstring>
-#include <fmt/format.h>
 
 #include "core/base/error.h"
 #include "engine/kernels/normalize.h"
@@ -25,15 +25,17 @@ std::array<float, 3> FromText(const std::string& key, const std::string& text) {
   std::array<float, 3> values{};
   char rest = 0;
   if (std::sscanf(text.c_str(), "%f,%f,%f%c", &values[0], &values[1], &values[2], &rest) != 3) {
-    throw core::WeightsError(fmt::format("the metadata {} = \"{}\" is not three numbers", key, text),
-                             "the weights file was edited or damaged; export it again");
+    throw core::WeightsError(
+        fmt::format("the metadata {} = \"{}\" is not three numbers", key, text),
+        "the weights file was edited or damaged; export it again");
   }
   return values;
 }
 
 }  // namespace
 
-void AddToMetadata(const Normalization& normalization, std::map<std::string, std::string>* metadata) {
+void AddToMetadata(const Normalization& normalization,
+                   std::map<std::string, std::string>* metadata) {
   (*metadata)["eosin.mean"] = ToText(normalization.mean);
   (*metadata)["eosin.std"] = ToText(normalization.std);
 }
@@ -59,17 +61,17 @@ at::Tensor ToInput(const uint8_t* nhwc, int64_t n, int64_t size, c10::Device dev
   const int64_t pixels = n * size * size;
   const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
   // channels_last memory is NHWC: the bytes' own order.
-  at::Tensor input =
-      at::empty({n, 3, size, size}, options, at::MemoryFormat::ChannelsLast);
+  at::Tensor input = at::empty({n, 3, size, size}, options, at::MemoryFormat::ChannelsLast);
 #ifdef EOSIN_WITH_CUDA
   if (device.is_cuda()) {
     // The caching host allocator keeps the pinned buffer until the copy is done.
-    at::Tensor pinned = at::empty({pixels * 3}, at::TensorOptions().dtype(at::kByte).pinned_memory(true));
+    at::Tensor pinned =
+        at::empty({pixels * 3}, at::TensorOptions().dtype(at::kByte).pinned_memory(true));
     std::memcpy(pinned.data_ptr<uint8_t>(), nhwc, static_cast<size_t>(pixels) * 3);
     const at::Tensor bytes = pinned.to(device, /*non_blocking=*/true);
-    const int error = NormalizeCuda(bytes.data_ptr<uint8_t>(), pixels * 3, constants,
-                                    input.data_ptr<float>(),
-                                    c10::cuda::getCurrentCUDAStream().stream());
+    const int error =
+        NormalizeCuda(bytes.data_ptr<uint8_t>(), pixels * 3, constants, input.data_ptr<float>(),
+                      c10::cuda::getCurrentCUDAStream().stream());
     if (error != 0) {
       throw core::MachineError(fmt::format("the GPU refused a kernel (CUDA error {})", error),
                                "is the GPU of an architecture this build was made for?");

@@ -20,7 +20,8 @@ struct Normalization {
 };
 
 // As weight files carry it: "eosin.mean" and "eosin.std", three numbers each.
-void AddToMetadata(const Normalization& normalization, std::map<std::string, std::string>* metadata);
+void AddToMetadata(const Normalization& normalization,
+                   std::map<std::string, std::string>* metadata);
 // Nothing when the file says nothing (then ImageNet's is the best guess). Throws WeightsError when
 // what it says cannot be read.
 std::optional<Normalization> NormalizationOf(const std::map<std::string, std::string>& metadata);

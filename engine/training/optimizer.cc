@@ -16,8 +16,8 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
-#include <cstring>
 #include <fmt/format.h>
+#include <cstring>
 
 #include "core/base/error.h"
 
@@ -67,7 +67,8 @@ void OptimizerOptions::Bind(core::OptionSet& set, const std::string& prefix) {
   set.Add(prefix + ".lr", &lr, {.doc = "learning rate before schedule.scale", .min = 0});
   set.Add(prefix + ".momentum", &momentum, {.doc = "sgd and lars", .min = 0, .max = 0.9999});
   set.Add(prefix + ".nesterov", &nesterov, {.doc = "sgd and lars"});
-  set.Add(prefix + ".weight_decay", &weight_decay, {.doc = "L2 (sgd, lars) or decoupled (adamw)", .min = 0});
+  set.Add(prefix + ".weight_decay", &weight_decay,
+          {.doc = "L2 (sgd, lars) or decoupled (adamw)", .min = 0});
   set.Add(prefix + ".beta1", &beta1, {.doc = "adamw", .min = 0, .max = 0.9999});
   set.Add(prefix + ".beta2", &beta2, {.doc = "adamw", .min = 0, .max = 0.999999});
   set.Add(prefix + ".epsilon", &epsilon, {.doc = "adamw", .min = 0});
@@ -78,8 +79,9 @@ void OptimizerOptions::Bind(core::OptionSet& set, const std::string& prefix) {
 
 void OptimizerOptions::Check(const std::string& prefix) const {
   if (nesterov && momentum == 0) {
-    throw core::ConfigError(fmt::format("{0}.nesterov = true with {0}.momentum = 0", prefix),
-                            fmt::format("set {0}.momentum above 0 or {0}.nesterov = false", prefix));
+    throw core::ConfigError(
+        fmt::format("{0}.nesterov = true with {0}.momentum = 0", prefix),
+        fmt::format("set {0}.momentum above 0 or {0}.nesterov = false", prefix));
   }
 }
 

@@ -59,7 +59,8 @@ class Optimizer {
   // L2 norm of all gradients, a 0-d tensor on their device: no host synchronisation.
   at::Tensor GradNorm() const;
 
-  // Buffers by parameter name: "momentum.<name>", "exp_avg.<name>", "exp_avg_sq.<name>", "step.<group>".
+  // Buffers by parameter name: "momentum.<name>", "exp_avg.<name>", "exp_avg_sq.<name>",
+  // "step.<group>".
   core::StateDict ToState() const;
   // Throws WeightsError when a buffer is missing or has another shape.
   void LoadState(const core::StateDict& state);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/training/run_folder.h"
 
+#include <fmt/format.h>
+#include <unistd.h>
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <unistd.h>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -42,7 +42,8 @@ std::string KindOf(const fs::path& folder, bool* finished) {
 bool IsFresh(const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (name != "config.toml" && name != "config.toml.part" && name != "state.json.part") return false;
+    if (name != "config.toml" && name != "config.toml.part" && name != "state.json.part")
+      return false;
   }
   return true;
 }
@@ -78,7 +79,8 @@ std::ofstream Append(const fs::path& path) {
 
 }  // namespace
 
-RunFolder::RunFolder(fs::path path, std::string kind) : path_(std::move(path)), kind_(std::move(kind)) {}
+RunFolder::RunFolder(fs::path path, std::string kind)
+    : path_(std::move(path)), kind_(std::move(kind)) {}
 
 RunFolder RunFolder::Create(const fs::path& path, const std::string& kind,
                             const std::string& config_toml) {
@@ -94,10 +96,12 @@ RunFolder RunFolder::Create(const fs::path& path, const std::string& kind,
     if (found != kind || finished || fs::exists(checkpoint)) {
       throw core::DataError(
           fmt::format("{} holds a {} run already", path.string(), found),
-          found == kind ? fmt::format("continue it with --resume {}, or choose another --out", path.string())
-                        : "choose another --out");
+          found == kind
+              ? fmt::format("continue it with --resume {}, or choose another --out", path.string())
+              : "choose another --out");
     }
-    for (const char* name : {"metrics.csv", "metrics.jsonl", kEvents, "provenance.json", "log.txt"}) {
+    for (const char* name :
+         {"metrics.csv", "metrics.jsonl", kEvents, "provenance.json", "log.txt"}) {
       fs::remove(path / name);
     }
   }
@@ -112,10 +116,11 @@ RunFolder RunFolder::Open(const fs::path& path, const std::string& kind) {
   RunFolder run(path, kind);
   const std::string found = KindOf(path, &run.finished_);
   if (found != kind || !fs::exists(run.config())) {
-    throw core::DataError(found.empty() || found == kind
-                              ? fmt::format("there is no run in {}", path.string())
-                              : fmt::format("{} holds a {} run, not a {} run", path.string(), found, kind),
-                          "give the folder that --out named");
+    throw core::DataError(
+        found.empty() || found == kind
+            ? fmt::format("there is no run in {}", path.string())
+            : fmt::format("{} holds a {} run, not a {} run", path.string(), found, kind),
+        "give the folder that --out named");
   }
   run.log_ = std::make_unique<core::LogFile>(run / "log.txt");
   return run;

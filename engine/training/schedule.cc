@@ -12,7 +12,9 @@ void ScheduleOptions::Bind(core::OptionSet& set, const std::string& prefix) {
           {.doc = "learning rate over the run after warm-up",
            .choices = {"cosine", "poly", "constant"}});
   set.Add(prefix + ".warmup_epochs", &warmup_epochs,
-          {.doc = "linear rise from 0; never more than a fifth of the run", .unit = "epochs", .min = 0});
+          {.doc = "linear rise from 0; never more than a fifth of the run",
+           .unit = "epochs",
+           .min = 0});
   set.Add(prefix + ".final_share", &final_share,
           {.doc = "share of the peak rate at the end (cosine, poly)", .min = 0, .max = 1});
   set.Add(prefix + ".power", &power, {.doc = "exponent of poly", .min = 0});
@@ -30,8 +32,7 @@ double ScaledLr(double lr, const std::string& scale, int64_t batch) {
 LrSchedule::LrSchedule(const ScheduleOptions& options, double peak, int64_t steps_per_epoch,
                        int64_t total_steps)
     : options_(options), peak_(peak), total_(total_steps) {
-  const auto wanted =
-      std::llround(options.warmup_epochs * static_cast<double>(steps_per_epoch));
+  const auto wanted = std::llround(options.warmup_epochs * static_cast<double>(steps_per_epoch));
   warmup_ = std::min<int64_t>(wanted, total_steps / 5);
 }
 
@@ -40,8 +41,9 @@ double LrSchedule::At(int64_t step) const {
     return peak_ * static_cast<double>(step + 1) / static_cast<double>(warmup_ + 1);
   }
   if (options_.shape == "constant") return peak_;
-  const double progress = std::min(1.0, static_cast<double>(step - warmup_) /
-                                            static_cast<double>(std::max<int64_t>(1, total_ - warmup_)));
+  const double progress =
+      std::min(1.0, static_cast<double>(step - warmup_) /
+                        static_cast<double>(std::max<int64_t>(1, total_ - warmup_)));
   const double falling = options_.shape == "poly"
                              ? std::pow(1.0 - progress, options_.power)
                              : 0.5 * (1.0 + std::cos(std::numbers::pi * progress));

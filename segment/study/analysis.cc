@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "segment/study/analysis.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 #include <limits>
 
 #include "core/base/error.h"
@@ -116,13 +116,13 @@ void Judge(const StudyPlan& plan, const PrimaryComparison& primary, Analysis* an
   }
   const Comparison& c = analysis->comparisons.front();
   const std::string metric = c.metric == Metric::kDice ? "Dice" : "IoU";
-  const std::string difference =
-      fmt::format("{} minus {} = {:+.3f} {} (95 % interval {:+.3f} to {:+.3f}) with {:g} % of the "
-                  "labels",
-                  Label(plan, c.arm_a), Label(plan, c.arm_b), c.interval.estimate, metric,
-                  c.interval.low, c.interval.high, 100 * c.fraction);
-  const std::string patients = fmt::format(
-      "on these {} patient{}", analysis->test_patients, analysis->test_patients == 1 ? "" : "s");
+  const std::string difference = fmt::format(
+      "{} minus {} = {:+.3f} {} (95 % interval {:+.3f} to {:+.3f}) with {:g} % of the "
+      "labels",
+      Label(plan, c.arm_a), Label(plan, c.arm_b), c.interval.estimate, metric, c.interval.low,
+      c.interval.high, 100 * c.fraction);
+  const std::string patients = fmt::format("on these {} patient{}", analysis->test_patients,
+                                           analysis->test_patients == 1 ? "" : "s");
   const size_t seeds = c.by_seed.size();
   if (std::isnan(c.interval.estimate)) {
     analysis->verdict = VerdictKind::kNoVerdict;
@@ -130,17 +130,17 @@ void Judge(const StudyPlan& plan, const PrimaryComparison& primary, Analysis* an
         "No verdict: no foreground class was seen in the test images or predicted by either arm.";
   } else if (seeds < kSeedsForVerdict) {
     analysis->verdict = VerdictKind::kNoVerdict;
-    analysis->verdict_sentence =
-        fmt::format("No verdict: {} seed{} cannot reach p < .05 (the smallest possible p is {:.3g}). "
-                    "Observed {}: {}.",
-                    seeds, seeds == 1 ? "" : "s", c.smallest_p, patients, difference);
+    analysis->verdict_sentence = fmt::format(
+        "No verdict: {} seed{} cannot reach p < .05 (the smallest possible p is {:.3g}). "
+        "Observed {}: {}.",
+        seeds, seeds == 1 ? "" : "s", c.smallest_p, patients, difference);
   } else if (c.p < kAlpha && c.interval.Excludes(0)) {
     analysis->verdict = VerdictKind::kShown;
     const bool positive = c.interval.estimate > 0;
-    analysis->verdict_sentence = fmt::format(
-        "{} is better than {}: {}, {} (exact sign-flip over {} seeds, p = {:.3g}).",
-        Label(plan, positive ? c.arm_a : c.arm_b), Label(plan, positive ? c.arm_b : c.arm_a),
-        difference, patients, seeds, c.p);
+    analysis->verdict_sentence =
+        fmt::format("{} is better than {}: {}, {} (exact sign-flip over {} seeds, p = {:.3g}).",
+                    Label(plan, positive ? c.arm_a : c.arm_b),
+                    Label(plan, positive ? c.arm_b : c.arm_a), difference, patients, seeds, c.p);
   } else {
     analysis->verdict = VerdictKind::kNotShown;
     analysis->verdict_sentence =
@@ -182,9 +182,9 @@ Analysis Analyze(const StudyOptions& options, const StudyPlan& plan,
     for (size_t b = 0; b < analysis.cells.size(); ++b) {
       const Cell &x = analysis.cells[a], &y = analysis.cells[b];
       if (x.fraction != y.fraction) continue;
-      const bool same_pair = x.fraction == primary.fraction &&
-                             ((x.arm == primary.arm_a && y.arm == primary.arm_b) ||
-                              (x.arm == primary.arm_b && y.arm == primary.arm_a));
+      const bool same_pair =
+          x.fraction == primary.fraction && ((x.arm == primary.arm_a && y.arm == primary.arm_b) ||
+                                             (x.arm == primary.arm_b && y.arm == primary.arm_a));
       if (same_pair && x.arm == primary.arm_a) {
         analysis.comparisons.push_back(Compare(options, x, y, primary.metric));
         analysis.comparisons.back().primary = true;

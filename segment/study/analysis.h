@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// From results to what may be claimed. Scores are per patient (pixels of a patient's images pooled);
-// intervals come from the crossed bootstrap over patients and seeds; the primary comparison is
-// tested alone by an exact sign-flip over seeds, all others are exploratory and Holm-adjusted.
-// Pure, torch-free.
+// From results to what may be claimed. Scores are per patient (pixels of a patient's images
+// pooled); intervals come from the crossed bootstrap over patients and seeds; the primary
+// comparison is tested alone by an exact sign-flip over seeds, all others are exploratory and
+// Holm-adjusted. Pure, torch-free.
 #pragma once
 
 #include <string>
@@ -18,9 +18,9 @@ namespace eosin::segment {
 struct Cell {
   std::string arm;
   double fraction = 1.0;
-  std::vector<std::string> patients;         // columns of the tables
-  std::vector<int64_t> seeds;                // rows
-  core::SeedPatientTable dice, iou;          // mean over foreground classes
+  std::vector<std::string> patients;          // columns of the tables
+  std::vector<int64_t> seeds;                 // rows
+  core::SeedPatientTable dice, iou;           // mean over foreground classes
   std::vector<double> class_dice, class_iou;  // macro over patients, mean over seeds; by class
   core::Interval dice_interval, iou_interval;
   double dice_sd = 0.0;                      // of the seeds' means
@@ -35,10 +35,10 @@ struct Comparison {
   eval::Metric metric = eval::Metric::kDice;
   bool primary = false;
   core::Interval interval;
-  std::vector<double> by_seed;   // differences of the seeds' means
+  std::vector<double> by_seed;  // differences of the seeds' means
   double p = 1.0, smallest_p = 1.0;
-  double p_holm = 1.0;           // exploratory only
-  double cliffs_delta = 0.0;     // of the seeds' means
+  double p_holm = 1.0;        // exploratory only
+  double cliffs_delta = 0.0;  // of the seeds' means
 };
 
 enum class VerdictKind { kShown, kNotShown, kNoVerdict };

@@ -9,7 +9,7 @@ namespace eosin::segment {
 namespace {
 
 // Visible on pink and violet tissue: yellow, cyan, green, orange, white, blue.
-constexpr uint8_t kColours[][3] = {{255, 235, 0}, {0, 240, 255}, {60, 220, 60},
+constexpr uint8_t kColours[][3] = {{255, 235, 0}, {0, 240, 255},   {60, 220, 60},
                                    {255, 140, 0}, {255, 255, 255}, {40, 90, 255}};
 
 }  // namespace
@@ -33,7 +33,8 @@ core::Image DrawContours(const core::Image& image, const core::Image& mask, int 
         edge = class_at(x - d, y) != c || class_at(x + d, y) != c || class_at(x, y - d) != c ||
                class_at(x, y + d) != c;
       }
-      if (edge) std::copy_n(kColours[static_cast<size_t>(c) % std::size(kColours)], 3, out.at(x, y));
+      if (edge)
+        std::copy_n(kColours[static_cast<size_t>(c) % std::size(kColours)], 3, out.at(x, y));
     }
   }
   return out;

@@ -9,7 +9,8 @@
 namespace eosin::segment {
 
 // image: RGB; mask: classes of the same size. The picture is enlarged or reduced to `width` pixels;
-// outlines are two pixels wide, one colour a class; `background` and ignored pixels (255) have none.
+// outlines are two pixels wide, one colour a class; `background` and ignored pixels (255) have
+// none.
 core::Image DrawContours(const core::Image& image, const core::Image& mask, int background,
                          int width);
 

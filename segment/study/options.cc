@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "segment/study/options.h"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 #include <set>
 
 #include "core/base/error.h"
@@ -45,7 +45,8 @@ void StudyOptions::Bind(core::OptionSet& set) {
   set.Add("study.seeds", &seeds,
           {.doc = "repeats with another label subset, head, order and augmentation; fewer than 6 "
                   "cannot give a verdict",
-           .min = 1, .max = core::kMaxSignFlips});
+           .min = 1,
+           .max = core::kMaxSignFlips});
   set.Add("study.primary", &primary,
           {.doc = "the one comparison that is tested: ARM-ARM@FRACTION:dice or :iou"});
   set.Add("study.partial_freeze", &partial_freeze,
@@ -83,9 +84,10 @@ void StudyOptions::Check() const {
   const PrimaryComparison p = ParsePrimary(primary);
   for (const std::string& arm : {p.arm_a, p.arm_b}) {
     if (std::find(names.begin(), names.end(), arm) == names.end()) {
-      throw ConfigError(fmt::format("study.primary = \"{}\" names {}, which is no arm of this study",
-                                    primary, arm),
-                        fmt::format("the arms are {}", fmt::join(names, ", ")));
+      throw ConfigError(
+          fmt::format("study.primary = \"{}\" names {}, which is no arm of this study", primary,
+                      arm),
+          fmt::format("the arms are {}", fmt::join(names, ", ")));
     }
   }
   if (p.arm_a == p.arm_b) {

@@ -37,7 +37,7 @@ struct StudyOptions {
   std::string ssl;             // weights file of self-supervised pretraining
   std::string ssl_from_imagenet;
   int64_t bootstrap_draws = 10000;
-  std::string note;            // shown on top of the report, e.g. "smoke: budgets too small"
+  std::string note;  // shown on top of the report, e.g. "smoke: budgets too small"
 
   void Bind(core::OptionSet& set);
   // Throws ConfigError: unknown arms, fractions outside (0, 1], a primary comparison of arms or of

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "segment/study/plan.h"
 
-
 #include <fmt/format.h>
 
 #include "core/base/error.h"
@@ -26,9 +25,9 @@ constexpr KnownArm kKnownArms[] = {
 };
 
 bool GoodName(const std::string& name) {
-  return !name.empty() &&
-         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
-             std::string::npos;
+  return !name.empty() && name.find_first_not_of(
+                              "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
+                              std::string::npos;
 }
 
 }  // namespace
@@ -62,10 +61,10 @@ std::vector<Arm> ResolveArms(const StudyOptions& options) {
     }
     if (!known) {
       const std::string nearest = core::NearestWord(text, names);
-      throw core::ConfigError(
-          fmt::format("study.arms names {}, which is no known arm", text),
-          nearest.empty() ? fmt::format("known: {}; or NAME=FILE", fmt::join(names, ", "))
-                          : fmt::format("did you mean {}?", nearest));
+      throw core::ConfigError(fmt::format("study.arms names {}, which is no known arm", text),
+                              nearest.empty()
+                                  ? fmt::format("known: {}; or NAME=FILE", fmt::join(names, ", "))
+                                  : fmt::format("did you mean {}?", nearest));
     }
     arm.name = arm.label = known->name;
     arm.freeze = known->freeze ? known->freeze : options.partial_freeze;

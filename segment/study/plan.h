@@ -24,8 +24,8 @@ struct Job {
   Arm arm;
   double fraction = 1.0;
   int64_t seed = 0;
-  std::string name;                  // folder under runs/: "ssl_partial-0.1-s0"
-  std::vector<int64_t> train;        // the label subset, dataset indices in the order drawn
+  std::string name;            // folder under runs/: "ssl_partial-0.1-s0"
+  std::vector<int64_t> train;  // the label subset, dataset indices in the order drawn
 };
 
 struct StudyPlan {
@@ -40,7 +40,6 @@ std::vector<Arm> ResolveArms(const StudyOptions& options);
 
 // Throws DataError when fractions give no images or a class is missing.
 StudyPlan PlanStudy(const StudyOptions& options,
-                    const std::vector<std::vector<int64_t>>& class_pixels,
-                    const ImageSplit& split);
+                    const std::vector<std::vector<int64_t>>& class_pixels, const ImageSplit& split);
 
 }  // namespace eosin::segment

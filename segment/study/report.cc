@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "segment/study/report.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 #include <map>
 #include <set>
 
@@ -39,10 +39,10 @@ class Report {
         analysis_(analysis),
         extras_(extras),
         folder_(folder),
-        page_("Which start is worth it?",
-              fmt::format("{} arms, {} label fractions, {} seeds; {} test patients",
-                          plan.arms.size(), options.fractions.size(), options.seeds,
-                          analysis.test_patients)) {}
+        page_(
+            "Which start is worth it?",
+            fmt::format("{} arms, {} label fractions, {} seeds; {} test patients", plan.arms.size(),
+                        options.fractions.size(), options.seeds, analysis.test_patients)) {}
 
   void Write() {
     Head();
@@ -89,20 +89,24 @@ class Report {
     if (!options_.note.empty()) page_.AddCallout(core::Verdict::kUnsure, "Note", options_.note);
     std::vector<std::string> skipped;
     for (const Arm& arm : plan_.arms) {
-      if (!arm.skipped.empty()) skipped.push_back(fmt::format("**{}**: {}", arm.label, arm.skipped));
+      if (!arm.skipped.empty())
+        skipped.push_back(fmt::format("**{}**: {}", arm.label, arm.skipped));
     }
     if (!skipped.empty()) {
-      page_.AddCallout(core::Verdict::kUnsure, "Skipped", fmt::format("{}", fmt::join(skipped, "; ")));
+      page_.AddCallout(core::Verdict::kUnsure, "Skipped",
+                       fmt::format("{}", fmt::join(skipped, "; ")));
     }
     const SegmentOptions& s = options_.segment;
     std::vector<std::pair<std::string, std::string>> facts = {
         {"primary comparison", options_.primary},
-        {"network", fmt::format("DeepLabV3, {}, output stride {}, ASPP rates {:g}, head {} channels",
-                                s.arch, s.output_stride, fmt::join(s.rates, "/"), s.head_channels)},
+        {"network",
+         fmt::format("DeepLabV3, {}, output stride {}, ASPP rates {:g}, head {} channels", s.arch,
+                     s.output_stride, fmt::join(s.rates, "/"), s.head_channels)},
         {"budget of each model",
-         fmt::format("{} steps of {} crops of {} px, {} rate {:g}, poly {:g}; the same for every arm "
-                     "and fraction",
-                     s.steps, s.batch, s.crop, s.optimizer.name, s.optimizer.lr, s.poly_power)},
+         fmt::format(
+             "{} steps of {} crops of {} px, {} rate {:g}, poly {:g}; the same for every arm "
+             "and fraction",
+             s.steps, s.batch, s.crop, s.optimizer.name, s.optimizer.lr, s.poly_power)},
         {"seeds", fmt::format("{} (label subset, head, order, augmentation; the same in every arm)",
                               options_.seeds)},
         {"config.toml", Hash("config.toml")},
@@ -112,12 +116,12 @@ class Report {
 
     std::vector<std::vector<std::string>> arms;
     for (const Arm& arm : plan_.arms) {
-      arms.push_back({arm.label,
-                      arm.init == "random" ? "random"
-                                           : std::filesystem::path(arm.init).filename().string(),
-                      arm.freeze == "none" ? "nothing" : "up to " + arm.freeze,
-                      fmt::format("x {:g}", arm.backbone_lr),
-                      arm.skipped.empty() ? "ran" : "skipped: " + arm.skipped});
+      arms.push_back(
+          {arm.label,
+           arm.init == "random" ? "random" : std::filesystem::path(arm.init).filename().string(),
+           arm.freeze == "none" ? "nothing" : "up to " + arm.freeze,
+           fmt::format("x {:g}", arm.backbone_lr),
+           arm.skipped.empty() ? "ran" : "skipped: " + arm.skipped});
     }
     page_.AddTable({"arm", "backbone from", "frozen", "backbone rate", "state"}, arms,
                    {.caption = "The arms", .sortable = false});
@@ -146,8 +150,9 @@ class Report {
       if (!labels.empty()) page_.AddGallery(labels, {row});
     }
     if (!extras_.tiles.empty()) {
-      page_.AddTileWall(extras_.tiles, fmt::format("{} tiles of the pretraining data, evenly spaced",
-                                                   extras_.tiles.size()));
+      page_.AddTileWall(
+          extras_.tiles,
+          fmt::format("{} tiles of the pretraining data, evenly spaced", extras_.tiles.size()));
     }
   }
 
@@ -158,8 +163,8 @@ class Report {
     const core::CsvTable table = core::ReadCsv(path);
     const int step = table.Column("step");
     for (size_t column = 0; column < table.header.size(); ++column) {
-      static const std::set<std::string> kLeftOut = {"step",        "epoch",     "lr",      "images_per_second",
-                                                   "data_wait",   "grad_norm", "epoch_loss"};
+      static const std::set<std::string> kLeftOut = {
+          "step", "epoch", "lr", "images_per_second", "data_wait", "grad_norm", "epoch_loss"};
       const std::string& name = table.header[column];
       if (step < 0 || kLeftOut.contains(name)) continue;
       core::Series series;
@@ -169,17 +174,18 @@ class Report {
         series.y.push_back(std::strtod(row[column].c_str(), nullptr));
       }
       if (series.x.size() < 2) continue;
-      core::LineChart chart{.title = name, .x_title = "step", .y_title = name, .series = {series},
-                            .height = 240};
-      page_.AddFigure(chart.Svg(), fmt::format("{} of the pretraining on the train patients' tiles",
-                                               name));
+      core::LineChart chart{
+          .title = name, .x_title = "step", .y_title = name, .series = {series}, .height = 240};
+      page_.AddFigure(chart.Svg(),
+                      fmt::format("{} of the pretraining on the train patients' tiles", name));
     }
   }
 
   void LearningCurves() {
     page_.AddHeading("Learning curves");
     for (const double fraction : options_.fractions) {
-      core::LineChart chart{.title = Percent(fraction) + " of the labels", .x_title = "step",
+      core::LineChart chart{.title = Percent(fraction) + " of the labels",
+                            .x_title = "step",
                             .y_title = "validation Dice"};
       for (const Arm* arm : RunningArms()) {
         std::map<int64_t, std::vector<double>> by_step;
@@ -198,8 +204,8 @@ class Report {
         }
         chart.series.push_back(std::move(series));
       }
-      page_.AddFigure(chart.Svg(), fmt::format("Mean over {} seeds; the band spans the seeds",
-                                               options_.seeds));
+      page_.AddFigure(chart.Svg(),
+                      fmt::format("Mean over {} seeds; the band spans the seeds", options_.seeds));
     }
   }
 
@@ -208,7 +214,9 @@ class Report {
     page_.AddHeading("How many labels");
     core::LineChart chart{.title = "Test Dice by label fraction",
                           .x_title = "share of the training images with labels, %",
-                          .y_title = "Dice", .log_x = true, .markers = true};
+                          .y_title = "Dice",
+                          .log_x = true,
+                          .markers = true};
     for (const double fraction : options_.fractions) chart.x_ticks.push_back(100 * fraction);
     for (const Arm* arm : RunningArms()) {
       core::Series series{.name = arm->label, .color = ColorOf(arm->name)};
@@ -222,10 +230,11 @@ class Report {
       }
       chart.series.push_back(std::move(series));
     }
-    page_.AddFigure(chart.Svg(),
-                    "Mean over patients and seeds; bands: 95 % intervals of each arm by itself. "
-                    "Whether two arms differ is told by the paired differences below, not by whether "
-                    "the bands overlap.");
+    page_.AddFigure(
+        chart.Svg(),
+        "Mean over patients and seeds; bands: 95 % intervals of each arm by itself. "
+        "Whether two arms differ is told by the paired differences below, not by whether "
+        "the bands overlap.");
   }
 
   void Scores() {
@@ -246,22 +255,26 @@ class Report {
       auto with_interval = [](const core::Interval& i) {
         return fmt::format("{} [{}, {}]", Number(i.estimate), Number(i.low), Number(i.high));
       };
-      add("mean of foreground", "Dice", [&](const Cell& c) { return with_interval(c.dice_interval); });
-      add("mean of foreground", "IoU", [&](const Cell& c) { return with_interval(c.iou_interval); });
+      add("mean of foreground", "Dice",
+          [&](const Cell& c) { return with_interval(c.dice_interval); });
+      add("mean of foreground", "IoU",
+          [&](const Cell& c) { return with_interval(c.iou_interval); });
       add("mean of foreground", "Dice, sd over seeds",
           [](const Cell& c) { return Number(c.dice_sd); });
       add("mean of foreground", "Dice, all pixels pooled",
           [](const Cell& c) { return Number(c.micro_dice); });
-      add("mean of foreground", "Dice, last state", [](const Cell& c) { return Number(c.last_dice); });
+      add("mean of foreground", "Dice, last state",
+          [](const Cell& c) { return Number(c.last_dice); });
       for (size_t k = 0; k < classes.size(); ++k) {
         add(classes[k], "Dice", [&](const Cell& c) { return Number(c.class_dice[k]); });
         add(classes[k], "IoU", [&](const Cell& c) { return Number(c.class_iou[k]); });
       }
     }
-    page_.AddTable(headers, rows,
-                   {.caption = "Test scores: pixels pooled inside a patient, mean over patients and "
-                               "seeds, best state by validation; [95 % interval]. A class absent from "
-                               "truth and prediction is n/a."});
+    page_.AddTable(
+        headers, rows,
+        {.caption = "Test scores: pixels pooled inside a patient, mean over patients and "
+                    "seeds, best state by validation; [95 % interval]. A class absent from "
+                    "truth and prediction is n/a."});
   }
 
   void Differences() {
@@ -273,8 +286,8 @@ class Report {
                                          : "difference of IoU"};
     std::vector<std::vector<std::string>> rows;
     for (const Comparison& c : analysis_.comparisons) {
-      const std::string label =
-          fmt::format("{} - {}, {}", ArmOf(c.arm_a).label, ArmOf(c.arm_b).label, Percent(c.fraction));
+      const std::string label = fmt::format("{} - {}, {}", ArmOf(c.arm_a).label,
+                                            ArmOf(c.arm_b).label, Percent(c.fraction));
       plot.rows.push_back(
           {label, c.interval.estimate, c.interval.low, c.interval.high, "", c.primary});
       rows.push_back({label, c.primary ? "primary" : "exploratory",
@@ -283,11 +296,12 @@ class Report {
                       Number(c.smallest_p, "{:.3g}"), c.primary ? "-" : Number(c.p_holm, "{:.3g}"),
                       Number(c.cliffs_delta, "{:+.2f}")});
     }
-    page_.AddFigure(plot.Svg(),
-                    "95 % intervals by a crossed bootstrap over patients and seeds. The diamond is the "
-                    "primary comparison, named before running; all others are exploratory.");
-    page_.AddTable({"difference", "role", "estimate", "low", "high", "p, exact", "smallest possible p",
-                    "p, Holm", "Cliff's delta"},
+    page_.AddFigure(
+        plot.Svg(),
+        "95 % intervals by a crossed bootstrap over patients and seeds. The diamond is the "
+        "primary comparison, named before running; all others are exploratory.");
+    page_.AddTable({"difference", "role", "estimate", "low", "high", "p, exact",
+                    "smallest possible p", "p, Holm", "Cliff's delta"},
                    rows, {.caption = "Exact two-sided sign-flip test over seeds"});
   }
 
@@ -346,14 +360,16 @@ class Report {
       }
       rows.push_back(std::move(row));
     }
-    page_.AddGallery(labels, rows,
-                     fmt::format("{} of the labels, seed 0; ranked by the arms' mean Dice among the {} "
-                                 "test images whose predictions were kept",
-                                 Percent(primary.fraction), candidates.size()));
+    page_.AddGallery(
+        labels, rows,
+        fmt::format("{} of the labels, seed 0; ranked by the arms' mean Dice among the {} "
+                    "test images whose predictions were kept",
+                    Percent(primary.fraction), candidates.size()));
   }
 
   fs::path PredictionPath(size_t job, int64_t index) const {
-    return folder_ / "runs" / plan_.jobs[job].name / "predictions" / (data_.item(index).name + ".png");
+    return folder_ / "runs" / plan_.jobs[job].name / "predictions" /
+           (data_.item(index).name + ".png");
   }
 
   core::PictureBytes Picture(const core::Image& image, const core::Image& mask) const {
@@ -385,14 +401,16 @@ class Report {
       }
     }
     items.push_back("No patient and no picture (SHA-256 of the file) is in two parts: checked");
-    items.push_back("Test images were read twice by each model: with its best and with its last state");
+    items.push_back(
+        "Test images were read twice by each model: with its best and with its last state");
     page_.AddList(items);
   }
 
   void Settings() {
     page_.AddHeading("Settings");
     page_.AddParagraph(
-        "Every number above is in `study.json` and `results.csv` beside this file, and can be computed "
+        "Every number above is in `study.json` and `results.csv` beside this file, and can be "
+        "computed "
         "again from the pixel counts in `runs/*/result.json`.");
     const auto config = folder_ / "config.toml";
     if (fs::exists(config)) page_.AddDetails("config.toml", core::ReadFile(config));

@@ -40,7 +40,8 @@ std::string JobFingerprint(const StudyOptions& options, const MaskDataset& data,
     for (const int64_t i : indices) {
       const MaskItem& item = data.item(i);
       const auto& content = hashes[static_cast<size_t>(i)];
-      hash.Update(fmt::format("{} {} {} {}\n", item.name, item.patient, content.image, content.mask));
+      hash.Update(
+          fmt::format("{} {} {} {}\n", item.name, item.patient, content.image, content.mask));
     }
   };
   part("train", job.train);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the jobs of a study one after the other. A job is done when runs/<name>/result.json exists;
-// a job that was cut starts again, so a study may be killed at any moment and continued. Torch-free:
-// the trainer comes as a function.
+// a job that was cut starts again, so a study may be killed at any moment and continued.
+// Torch-free: the trainer comes as a function.
 #pragma once
 
 #include <filesystem>

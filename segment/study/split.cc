@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "segment/study/split.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -25,12 +25,12 @@ int64_t CountOf(double share, size_t patients) {
 }  // namespace
 
 void SplitOptions::Bind(core::OptionSet& set) {
-  set.Add("split.seed", &seed, {.doc = "draws the patients of train, val and test", .min = 0,
-                                .max = 1e9});
-  set.Add("split.val", &val, {.doc = "share of patients that choose the best model", .min = 0.01,
-                              .max = 0.9});
-  set.Add("split.test", &test, {.doc = "share of patients that are scored once, at the end",
-                                .min = 0.01, .max = 0.9});
+  set.Add("split.seed", &seed,
+          {.doc = "draws the patients of train, val and test", .min = 0, .max = 1e9});
+  set.Add("split.val", &val,
+          {.doc = "share of patients that choose the best model", .min = 0.01, .max = 0.9});
+  set.Add("split.test", &test,
+          {.doc = "share of patients that are scored once, at the end", .min = 0.01, .max = 0.9});
 }
 
 void SplitOptions::Check() const {
@@ -120,11 +120,10 @@ std::string SplitToJson(const std::vector<MaskItem>& items,
     }
     return nlohmann::ordered_json{{"patients", PatientsOf(items, indices)}, {"images", images}};
   };
-  const nlohmann::ordered_json root = {
-      {"format", "eosin-split"},     {"version", 1},
-      {"split_seed", options.seed},  {"val_share", options.val},
-      {"test_share", options.test},  {"train", part(split.train)},
-      {"val", part(split.val)},      {"test", part(split.test)}};
+  const nlohmann::ordered_json root = {{"format", "eosin-split"},    {"version", 1},
+                                       {"split_seed", options.seed}, {"val_share", options.val},
+                                       {"test_share", options.test}, {"train", part(split.train)},
+                                       {"val", part(split.val)},     {"test", part(split.test)}};
   return root.dump(1) + "\n";
 }
 
@@ -155,8 +154,8 @@ std::vector<std::vector<int64_t>> NestedSubsets(
   first.insert(first.end(), rest.begin(), rest.end());
   std::vector<std::vector<int64_t>> subsets;
   for (const double fraction : fractions) {
-    const auto wanted =
-        static_cast<size_t>(std::max<int64_t>(1, std::lround(fraction * static_cast<double>(first.size()))));
+    const auto wanted = static_cast<size_t>(
+        std::max<int64_t>(1, std::lround(fraction * static_cast<double>(first.size()))));
     const size_t count = std::min(first.size(), std::max(needed, wanted));
     subsets.emplace_back(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(count));
   }

@@ -16,7 +16,7 @@ namespace eosin::segment {
 
 struct SplitOptions {
   int64_t seed = 1;
-  double val = 0.2;   // share of the patients
+  double val = 0.2;  // share of the patients
   double test = 0.3;
 
   void Bind(core::OptionSet& set);
@@ -28,9 +28,9 @@ struct ImageSplit {
   std::vector<int64_t> train, val, test;
 };
 
-// Patients are shuffled by Philox (seed, kSplit) and dealt: test first, then val, each at least one;
-// the rest trains. Throws DataError when fewer than three patients are there or when a part would be
-// empty.
+// Patients are shuffled by Philox (seed, kSplit) and dealt: test first, then val, each at least
+// one; the rest trains. Throws DataError when fewer than three patients are there or when a part
+// would be empty.
 ImageSplit SplitByPatient(const std::vector<MaskItem>& items, const SplitOptions& options);
 
 // Sorted patient ids of the given images.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The machine-readable twins of the report: study.json, results.csv, summary.md.
-#include <cmath>
 #include <fmt/format.h>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/base/files.h"
@@ -126,11 +126,14 @@ std::string Summary(const StudyOptions& options, const StudyPlan& plan, const An
   if (!options.note.empty()) text += fmt::format("**Note: {}**\n\n", options.note);
   text += fmt::format("**{}**\n\n", analysis.verdict_sentence);
   text += fmt::format(
-      "Scores are per patient (macro over {} test patients, {} images), mean over foreground classes "
+      "Scores are per patient (macro over {} test patients, {} images), mean over foreground "
+      "classes "
       "and {} seed(s), best checkpoint by validation; 95 % intervals by a crossed bootstrap over "
       "patients and seeds.\n\n",
       analysis.test_patients, analysis.test_images, options.seeds);
-  text += "| arm | labels | Dice | 95 % interval | sd over seeds | IoU | Dice, pixels pooled | Dice, last |\n";
+  text +=
+      "| arm | labels | Dice | 95 % interval | sd over seeds | IoU | Dice, pixels pooled | Dice, "
+      "last |\n";
   text += "|---|---|---|---|---|---|---|---|\n";
   auto label = [&](const std::string& name) {
     for (const Arm& arm : plan.arms) {
@@ -146,16 +149,17 @@ std::string Summary(const StudyOptions& options, const StudyPlan& plan, const An
                         Number(cell.iou_interval.estimate, "{:.3f}"),
                         Number(cell.micro_dice, "{:.3f}"), Number(cell.last_dice, "{:.3f}"));
   }
-  text += "\n| difference | labels | metric | estimate | 95 % interval | p (exact) | p (Holm) | Cliff's delta |\n";
+  text +=
+      "\n| difference | labels | metric | estimate | 95 % interval | p (exact) | p (Holm) | "
+      "Cliff's delta |\n";
   text += "|---|---|---|---|---|---|---|---|\n";
   for (const Comparison& c : analysis.comparisons) {
-    text += fmt::format("| {} - {}{} | {:g} % | {} | {} | {} to {} | {} | {} | {} |\n",
-                        label(c.arm_a), label(c.arm_b), c.primary ? " (primary)" : "",
-                        100 * c.fraction, eval::MetricName(c.metric),
-                        Number(c.interval.estimate, "{:+.3f}"), Number(c.interval.low, "{:+.3f}"),
-                        Number(c.interval.high, "{:+.3f}"), Number(c.p, "{:.3g}"),
-                        c.primary ? "-" : Number(c.p_holm, "{:.3g}"),
-                        Number(c.cliffs_delta, "{:+.2f}"));
+    text += fmt::format(
+        "| {} - {}{} | {:g} % | {} | {} | {} to {} | {} | {} | {} |\n", label(c.arm_a),
+        label(c.arm_b), c.primary ? " (primary)" : "", 100 * c.fraction, eval::MetricName(c.metric),
+        Number(c.interval.estimate, "{:+.3f}"), Number(c.interval.low, "{:+.3f}"),
+        Number(c.interval.high, "{:+.3f}"), Number(c.p, "{:.3g}"),
+        c.primary ? "-" : Number(c.p_holm, "{:.3g}"), Number(c.cliffs_delta, "{:+.2f}"));
   }
   for (const Arm& arm : plan.arms) {
     if (!arm.skipped.empty()) text += fmt::format("\nSkipped: {}: {}.\n", arm.label, arm.skipped);

@@ -107,7 +107,8 @@ TEST(Files, MissingFileAndFolderInTheWay) {
   ExpectError([&] { ReadFile(temp / "none"); }, ExitCode::kBadInput, "cannot read");
   WriteFileAtomic(temp / "file", "");
   ExpectError([&] { MakeFolder(temp / "file/inside"); }, ExitCode::kMachine, "cannot make folder");
-  ExpectError([&] { WriteFileAtomic(temp / "no/such/x", "y"); }, ExitCode::kMachine, "cannot write");
+  ExpectError([&] { WriteFileAtomic(temp / "no/such/x", "y"); }, ExitCode::kMachine,
+              "cannot write");
 }
 
 TEST(Files, ReplaceFolderSwapsWhole) {

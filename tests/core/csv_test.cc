@@ -12,7 +12,8 @@ using ::testing::ElementsAre;
 constexpr ExitCode kBad = ExitCode::kBadInput;
 
 TEST(CsvTest, ReadsQuotesCrLfAndAMissingLastLineEnd) {
-  const CsvTable table = ParseCsv("\xEF\xBB\xBFname,note\r\na,\"x, \"\"y\"\"\nz\"\r\n,last", "t.csv");
+  const CsvTable table =
+      ParseCsv("\xEF\xBB\xBFname,note\r\na,\"x, \"\"y\"\"\nz\"\r\n,last", "t.csv");
   EXPECT_THAT(table.header, ElementsAre("name", "note"));
   ASSERT_EQ(table.rows.size(), 2u);
   EXPECT_THAT(table.rows[0], ElementsAre("a", "x, \"y\"\nz"));

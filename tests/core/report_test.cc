@@ -250,11 +250,8 @@ TEST(Html, PicturesAreEmbeddedWholeOrCounted) {
   EXPECT_THAT(small.Html(), HasSubstr("2 pictures left out"));
   EXPECT_LT(small.Html().size(), 120'000u);
 
-  testing::ExpectError(
-      [&] {
-        page.AddImage({1, 2, 3}, "");
-      },
-      ExitCode::kBadInput, "neither JPEG nor PNG");
+  testing::ExpectError([&] { page.AddImage({1, 2, 3}, ""); }, ExitCode::kBadInput,
+                       "neither JPEG nor PNG");
 }
 
 TEST(Html, WritesOneFile) {

@@ -2,10 +2,10 @@
 #include <cmath>
 #include <limits>
 
+#include "core/base/philox.h"
 #include "core/stats/resample.h"
 #include "core/stats/summary.h"
 #include "core/stats/tests.h"
-#include "core/base/philox.h"
 #include "tests/testing.h"
 
 namespace eosin::core {

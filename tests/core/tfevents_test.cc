@@ -19,7 +19,8 @@ TEST(TfEventsTest, CrcIsCastagnoli) {
 TEST(TfEventsTest, EncodesAScalarByHand) {
   using namespace std::string_literals;
   // wall_time 1.0, step 300 (varint AC 02), Summary{ Value{ "a", 0.5f } }.
-  const std::string expected = "\x09\0\0\0\0\0\0\xF0\x3F\x10\xAC\x02\x2A\x0A\x0A\x08\x0A\x01\x61\x15\0\0\0\x3F"s;
+  const std::string expected =
+      "\x09\0\0\0\0\0\0\xF0\x3F\x10\xAC\x02\x2A\x0A\x0A\x08\x0A\x01\x61\x15\0\0\0\x3F"s;
   EXPECT_EQ(TfScalarEvent(1.0, 300, "a", 0.5f), expected);
   const std::string record = TfRecord("abc");
   ASSERT_EQ(record.size(), 8u + 4 + 3 + 4);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pieces of a training loop: schedules, optimisers, autocast, input, run folder, checkpoints.
-#include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <torch/nn/functional/activation.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/types.h>
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "core/base/files.h"
 #include "core/formats/csv.h"
@@ -62,7 +62,8 @@ struct Toy {
   explicit Toy(bool exclude = true) {
     at::manual_seed(1);
     NamedParameters named;
-    for (const std::vector<int64_t>& shape : std::vector<std::vector<int64_t>>{{4, 3}, {2, 3, 3, 3}, {4, 2, 1, 1}, {5}}) {
+    for (const std::vector<int64_t>& shape :
+         std::vector<std::vector<int64_t>>{{4, 3}, {2, 3, 3, 3}, {4, 2, 1, 1}, {5}}) {
       at::Tensor value = torch::randn(shape, at::kDouble).to(at::kFloat);
       if (value.dim() == 4) value = value.contiguous(at::MemoryFormat::ChannelsLast);
       params.push_back(value.set_requires_grad(true));
@@ -132,7 +133,8 @@ TEST(OptimizerTest, AdamWMatchesTheTextbook) {
       const double t = static_cast<double>(step + 1);
       m[i] = 0.9 * m[i] + 0.1 * g;
       s[i] = 0.999 * s[i] + 0.001 * g * g;
-      const at::Tensor m_hat = m[i] / (1 - std::pow(0.9, t)), s_hat = s[i] / (1 - std::pow(0.999, t));
+      const at::Tensor m_hat = m[i] / (1 - std::pow(0.9, t)),
+                       s_hat = s[i] / (1 - std::pow(0.999, t));
       w[i] = w[i] * (1 - 0.01 * (i == 3 ? 0.0 : 0.05)) - 0.01 * m_hat / (s_hat.sqrt() + 1e-8);
       EXPECT_LT(MaxDiff(toy.params[i], w[i]), 2e-6) << "parameter " << i << " step " << step;
     }
@@ -236,7 +238,8 @@ TEST(OptimizerTest, LeavesParametersWithoutGradientAlone) {
   EXPECT_NEAR(optimizer.GradNorm().item<double>(),
               std::sqrt(toy.params[0].grad().pow(2).sum().item<double>() +
                         toy.params[2].grad().pow(2).sum().item<double>() +
-                        toy.params[3].grad().pow(2).sum().item<double>()), 1e-4);
+                        toy.params[3].grad().pow(2).sum().item<double>()),
+              1e-4);
   optimizer.Step(0.1);
   EXPECT_TRUE(at::equal(before, toy.params[1]));
   EXPECT_FALSE(at::equal(other, toy.params[0]));
@@ -310,16 +313,19 @@ TEST(RunFolderTest, CreatesOpensAndProtectsRuns) {
   // Failed before its first checkpoint: started over.
   RunFolder::Create(temp / "run", "pretrain", "seed = 2\n");
   EXPECT_EQ(core::ReadFile(temp / "run/config.toml"), "seed = 2\n");
-  ExpectError([&] { RunFolder::Create(temp / "run", "segment", ""); }, kBad, "pretrain run already");
+  ExpectError([&] { RunFolder::Create(temp / "run", "segment", ""); }, kBad,
+              "pretrain run already");
   core::MakeFolder(temp / "run/checkpoints");
-  ExpectError([&] { RunFolder::Create(temp / "run", "pretrain", ""); }, kBad, "pretrain run already");
+  ExpectError([&] { RunFolder::Create(temp / "run", "pretrain", ""); }, kBad,
+              "pretrain run already");
   {
     RunFolder run = RunFolder::Open(temp / "run", "pretrain");
     run.AddProvenance({});
     run.MarkFinished();
   }
   EXPECT_TRUE(RunFolder::Open(temp / "run", "pretrain").finished());
-  EXPECT_EQ(nlohmann::json::parse(core::ReadFile(temp / "run/provenance.json"))["processes"].size(), 1u);
+  EXPECT_EQ(nlohmann::json::parse(core::ReadFile(temp / "run/provenance.json"))["processes"].size(),
+            1u);
   ExpectError([&] { RunFolder::Open(temp / "run", "segment"); }, kBad, "not a segment run");
   ExpectError([&] { RunFolder::Open(temp / "none", "pretrain"); }, kBad, "no run in");
   // Killed while it was made.
@@ -352,7 +358,8 @@ TEST(MetricsLogTest, ThreeFormatsAgreeAndAResumeRepeatsNothing) {
     log.Write(3, {{"loss", 2.0}});
   }
   EXPECT_EQ(core::ReadFile(temp / "metrics.csv"), "step,loss,knn\n1,2.5,\n2,2.25,0.5\n3,2,\n");
-  EXPECT_THAT(core::ReadFile(temp / "metrics.jsonl"), ::testing::EndsWith("{\"step\":3,\"loss\":2.0}\n"));
+  EXPECT_THAT(core::ReadFile(temp / "metrics.jsonl"),
+              ::testing::EndsWith("{\"step\":3,\"loss\":2.0}\n"));
   const auto scalars = core::ReadTfScalars(temp / "events.out.tfevents.0.eosin");
   ASSERT_EQ(scalars.size(), 4u);
   EXPECT_EQ(scalars[2].tag, "knn");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "eval/knn.h"
 
-#include <cmath>
 #include <torch/types.h>
+#include <cmath>
 
 #include "eval/embed.h"
 #include "tests/testing.h"
@@ -19,8 +19,8 @@ TEST(KnnTest, VotesByHand) {
     return KnnPredict(bank, labels, query, 3, {.k = k, .temperature = t}).item<int64_t>();
   };
   EXPECT_EQ(predict(1, 0.1), 0);
-  EXPECT_EQ(predict(3, 0.1), 0);  // e^8 = 2981 against 2 e^6 = 807
-  EXPECT_EQ(predict(3, 1.0), 1);  // e^.8 = 2.23 against 2 e^.6 = 3.64
+  EXPECT_EQ(predict(3, 0.1), 0);    // e^8 = 2981 against 2 e^6 = 807
+  EXPECT_EQ(predict(3, 1.0), 1);    // e^.8 = 2.23 against 2 e^.6 = 3.64
   EXPECT_EQ(predict(200, 1.0), 1);  // k above the bank
 }
 
@@ -30,12 +30,13 @@ TEST(KnnTest, BlocksChangeNothingAndAgreeWithALoop) {
   const at::Tensor bank = torch::randn({60, 8}), queries = torch::randn({37, 8});
   const at::Tensor labels = torch::randint(classes, {60}, at::kLong);
   const at::Tensor whole = KnnPredict(bank, labels, queries, classes, {.k = k, .temperature = 0.2});
-  EXPECT_TRUE(at::equal(whole, KnnPredict(bank, labels, queries, classes,
-                                          {.k = k, .temperature = 0.2, .block = 5})));
+  EXPECT_TRUE(at::equal(
+      whole, KnnPredict(bank, labels, queries, classes, {.k = k, .temperature = 0.2, .block = 5})));
   for (int64_t q = 0; q < queries.size(0); ++q) {
     std::vector<std::pair<double, int64_t>> near;
     for (int64_t i = 0; i < bank.size(0); ++i) {
-      const double cosine = (bank[i].dot(queries[q]) / (bank[i].norm() * queries[q].norm())).item<double>();
+      const double cosine =
+          (bank[i].dot(queries[q]) / (bank[i].norm() * queries[q].norm())).item<double>();
       near.emplace_back(-cosine, labels[i].item<int64_t>());
     }
     std::sort(near.begin(), near.end());
@@ -52,8 +53,11 @@ TEST(KnnTest, BlocksChangeNothingAndAgreeWithALoop) {
 }
 
 TEST(KnnTest, RefusesFeaturesThatDoNotFit) {
-  testing::ExpectError([] { KnnPredict(torch::ones({2, 3}), torch::zeros({2}, at::kLong), torch::ones({1, 4}), 2, {}); },
-                       core::ExitCode::kBadInput, "kNN needs");
+  testing::ExpectError(
+      [] {
+        KnnPredict(torch::ones({2, 3}), torch::zeros({2}, at::kLong), torch::ones({1, 4}), 2, {});
+      },
+      core::ExitCode::kBadInput, "kNN needs");
 }
 
 // Images of one colour each; image 3 does not decode.
@@ -86,7 +90,8 @@ TEST(EmbedTest, KeepsTheOrderWhateverTheBatchAndMode) {
   const engine::Compute compute;
   const Colours source;
   const at::Tensor some = Embed(net, source, {5, 0, 3}, {.size = 32, .batch = 2}, compute);
-  const at::Tensor all = Embed(net, source, {0, 1, 2, 3, 4, 5, 6}, {.size = 32, .batch = 7, .workers = 2}, compute);
+  const at::Tensor all =
+      Embed(net, source, {0, 1, 2, 3, 4, 5, 6}, {.size = 32, .batch = 7, .workers = 2}, compute);
   ASSERT_EQ(some.sizes(), (std::vector<int64_t>{3, net->feature_dim()}));
   EXPECT_LT((some[0] - all[5]).abs().max().item<double>(), 1e-5);
   EXPECT_LT((some[1] - all[0]).abs().max().item<double>(), 1e-5);

@@ -22,13 +22,13 @@ TEST(ConfusionMatrix, HandComputed) {
   EXPECT_EQ(m.count(0, 1), 1);
   EXPECT_EQ(m.count(1, 2), 1);
   const ClassScores c0 = m.Scores(0), c1 = m.Scores(1), c2 = m.Scores(2);
-  EXPECT_DOUBLE_EQ(c0.iou, 1.0 / 2);   // TP 1, FN 1
+  EXPECT_DOUBLE_EQ(c0.iou, 1.0 / 2);  // TP 1, FN 1
   EXPECT_DOUBLE_EQ(c0.dice, 2.0 / 3);
   EXPECT_DOUBLE_EQ(c0.precision, 1.0);
   EXPECT_DOUBLE_EQ(c0.recall, 0.5);
-  EXPECT_DOUBLE_EQ(c1.iou, 2.0 / 4);   // TP 2, FP 1, FN 1
+  EXPECT_DOUBLE_EQ(c1.iou, 2.0 / 4);  // TP 2, FP 1, FN 1
   EXPECT_DOUBLE_EQ(c1.dice, 4.0 / 6);
-  EXPECT_DOUBLE_EQ(c2.iou, 1.0 / 2);   // TP 1, FP 1
+  EXPECT_DOUBLE_EQ(c2.iou, 1.0 / 2);  // TP 1, FP 1
   EXPECT_DOUBLE_EQ(c2.precision, 0.5);
   EXPECT_DOUBLE_EQ(c2.recall, 1.0);
   EXPECT_DOUBLE_EQ(m.PixelAccuracy(), 4.0 / 6);
@@ -65,7 +65,8 @@ ConfusionMatrix Counts(int64_t tp, int64_t fp, int64_t fn, int64_t tn) {
 }
 
 TEST(Pooling, PatientsThenMacro) {
-  // Patient a: two images of 1 TP 1 FN and 3 TP 1 FP: pooled dice 8 / 10. Patient b: 1 TP 3 FP: 2/5.
+  // Patient a: two images of 1 TP 1 FN and 3 TP 1 FP: pooled dice 8 / 10. Patient b: 1 TP 3 FP:
+  // 2/5.
   const std::vector<ImageCounts> images = {{"a1", "a", Counts(1, 0, 1, 5)},
                                            {"b1", "b", Counts(1, 3, 0, 5)},
                                            {"a2", "a", Counts(3, 1, 0, 5)},

@@ -32,8 +32,8 @@ TEST(Gpu, InputMatchesTheHostFunction) {
     const engine::Normalization normalization;
     const at::Tensor gpu =
         engine::ToInput(bytes.data(), n, size, c10::Device("cuda:0"), normalization).cpu();
-    const auto constants = engine::MakeNormalizeConstants(normalization.mean.data(),
-                                                          normalization.std.data());
+    const auto constants =
+        engine::MakeNormalizeConstants(normalization.mean.data(), normalization.std.data());
     ASSERT_EQ(gpu.sizes(), at::IntArrayRef({n, 3, size, size}));
     const at::Tensor nhwc = gpu.permute({0, 2, 3, 1}).contiguous();
     const float* values = nhwc.data_ptr<float>();
@@ -90,13 +90,13 @@ TEST_P(Step, CudaMatchesCpu) {
   double worst = 0;
   for (size_t i = 0; i < cpu.parameters.size(); ++i) {
     const auto& a = cpu.parameters[i].second;
-    const double error = (a - gpu.parameters[i].second).norm().item<double>() /
-                         (a.norm().item<double>() + 1e-6);
+    const double error =
+        (a - gpu.parameters[i].second).norm().item<double>() / (a.norm().item<double>() + 1e-6);
     EXPECT_LT(error, 1e-3) << cpu.parameters[i].first;
     worst = std::max(worst, error);
   }
-  std::printf("%s: loss %.6f cpu, %.6f cuda; worst relative parameter difference %.2e\n", GetParam(),
-              cpu.loss, gpu.loss, worst);
+  std::printf("%s: loss %.6f cpu, %.6f cuda; worst relative parameter difference %.2e\n",
+              GetParam(), cpu.loss, gpu.loss, worst);
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, Step, ::testing::Values("simclr", "byol"));

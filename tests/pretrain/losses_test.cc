@@ -2,9 +2,9 @@
 // Losses and methods: published vectors first, then against plain formulas, then BYOL's target.
 #include "pretrain/losses.h"
 
-#include <cmath>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/types.h>
+#include <cmath>
 
 #include "engine/models/init.h"
 #include "engine/training/device.h"
@@ -28,8 +28,8 @@ TEST(NtXentTest, WorkedExample) {
 
 TEST(NtXentTest, FixtureAtTwoTemperatures) {
   // z1 (1,0,0), (.8,.6,0) a pair; (0,1,0), (0,.6,.8) a pair.
-  const at::Tensor z = torch::tensor({{1.0f, 0.0f, 0.0f}, {0.0f, 1.0f, 0.0f},
-                                      {0.8f, 0.6f, 0.0f}, {0.0f, 0.6f, 0.8f}});
+  const at::Tensor z = torch::tensor(
+      {{1.0f, 0.0f, 0.0f}, {0.0f, 1.0f, 0.0f}, {0.8f, 0.6f, 0.0f}, {0.0f, 0.6f, 0.8f}});
   EXPECT_NEAR(NtXent(z, 0.5).item<double>(), 0.639934463, 1e-6);
   EXPECT_NEAR(NtXent(z, 0.1).item<double>(), 0.230461614, 1e-6);
   EXPECT_NEAR(NtXent(7 * z, 0.1).item<double>(), 0.230461614, 1e-6) << "rows are normalised";
@@ -68,7 +68,8 @@ TEST(ByolLossTest, ByHand) {
   const at::Tensor p = torch::tensor({{2.0f, 0.0f}, {0.0f, 3.0f}});
   const at::Tensor t = torch::tensor({{3.0f, 4.0f}, {0.0f, 1.0f}});
   EXPECT_NEAR(ByolLoss(p, t).item<double>(), 2 - (0.6 + 1.0), 1e-6);  // 2 - 2 * mean cos
-  at::Tensor target = t.clone().set_requires_grad(true), prediction = p.clone().set_requires_grad(true);
+  at::Tensor target = t.clone().set_requires_grad(true),
+             prediction = p.clone().set_requires_grad(true);
   ByolLoss(prediction, target).backward();
   EXPECT_FALSE(target.grad().defined());
   EXPECT_TRUE(prediction.grad().defined());
@@ -143,7 +144,8 @@ TEST(MethodTest, ByolTargetIsTheAverageOfTheOnlineNetworkAndItsStatistics) {
   const StepOutput output = method->Forward(views);
   for (const char* name : {"bn1.running_mean", "bn1.running_var"}) {
     const auto floats = [&](const core::StateDict& d) { return core::ToFloats(*d.Find(name)); };
-    EXPECT_EQ(floats(before), floats(dict("target_encoder"))) << "its forward pass changes no statistics";
+    EXPECT_EQ(floats(before), floats(dict("target_encoder")))
+        << "its forward pass changes no statistics";
     EXPECT_NE(floats(before), floats(dict("encoder")));
   }
   output.loss.backward();

@@ -59,7 +59,10 @@ TEST(PretrainOptionsTest, MistakesNameTheKey) {
   options.view_b.size = 32;
   ExpectError([&] { options.Check(); }, kUsage, "view_b.size");
   ExpectError(
-      [] { ReadOptions("", "", {{"data.path", "x"}, {"data.size", "16"}, {"model.stem", "imagenet"}}).Check(); },
+      [] {
+        ReadOptions("", "", {{"data.path", "x"}, {"data.size", "16"}, {"model.stem", "imagenet"}})
+            .Check();
+      },
       kUsage, "model.stem");
 }
 
@@ -76,7 +79,8 @@ TEST(MonitorTest, WarnsOnceAndOnlyWhenItLasts) {
 
 TEST(MonitorTest, TellsDivergenceAndAStarvingLoaderApart) {
   Monitor monitor(5.0);
-  MonitorSample sample{.step = 10, .progress = 0.5, .loss = 6.0, .feature_spread = 0.9, .data_wait = 0.6};
+  MonitorSample sample{
+      .step = 10, .progress = 0.5, .loss = 6.0, .feature_spread = 0.9, .data_wait = 0.6};
   monitor.Look(sample);
   monitor.Look(sample);
   auto warnings = monitor.Look(sample);
@@ -90,8 +94,12 @@ TEST(MonitorTest, TellsDivergenceAndAStarvingLoaderApart) {
 TEST(MonitorTest, SaysNothingAboutAHealthyRun) {
   Monitor monitor(5.0);
   for (int i = 1; i <= 100; ++i) {
-    EXPECT_TRUE(monitor.Look({.step = i, .progress = i / 100.0, .loss = i < 4 ? 6.0 : 4.0,
-                              .feature_spread = i == 50 ? 0.05 : 0.8, .data_wait = i == 1 ? 0.9 : 0.1})
+    EXPECT_TRUE(monitor
+                    .Look({.step = i,
+                           .progress = i / 100.0,
+                           .loss = i < 4 ? 6.0 : 4.0,
+                           .feature_spread = i == 50 ? 0.05 : 0.8,
+                           .data_wait = i == 1 ? 0.9 : 0.1})
                     .empty());
   }
 }

@@ -39,13 +39,20 @@ class Textures : public engine::ImageSource {
 };
 
 PretrainOptions Options(const std::string& method) {
-  return ReadOptions("", "", {{"data.path", "made"},       {"method", method},
-                              {"data.size", "16"},         {"model.arch", "resnet18"},
-                              {"train.batch", "4"},        {"train.epochs", "2"},
-                              {"train.log_every", "2"},    {"compute.device", "cpu"},
-                              {"compute.threads", "2"},    {"byol.hidden", "64"},
-                              {"byol.out", "32"},          {"knn.every", "1"},
-                              {"seed", "11"}});
+  return ReadOptions("", "",
+                     {{"data.path", "made"},
+                      {"method", method},
+                      {"data.size", "16"},
+                      {"model.arch", "resnet18"},
+                      {"train.batch", "4"},
+                      {"train.epochs", "2"},
+                      {"train.log_every", "2"},
+                      {"compute.device", "cpu"},
+                      {"compute.threads", "2"},
+                      {"byol.hidden", "64"},
+                      {"byol.out", "32"},
+                      {"knn.every", "1"},
+                      {"seed", "11"}});
 }
 
 RunFolder MakeRun(const fs::path& path, PretrainOptions options) {
@@ -97,8 +104,9 @@ TEST_P(RunTest, AnInterruptedRunEndsBitForBitLikeAnUninterruptedOne) {
   }
   for (const int64_t stop : {5, 8}) {
     RunFolder run = RunFolder::Open(temp / "parts", "pretrain");
-    ExpectError([&] { RunPretrain(options, source, run, true, [=](int64_t s) { return s == stop; }); },
-                core::ExitCode::kInterrupted, "after step");
+    ExpectError(
+        [&] { RunPretrain(options, source, run, true, [=](int64_t s) { return s == stop; }); },
+        core::ExitCode::kInterrupted, "after step");
     EXPECT_FALSE(run.finished());
   }
   {
@@ -128,15 +136,15 @@ TEST(TrainerTest, LeavesWhatTheManualPromises) {
   RunFolder run = MakeRun(temp / "run", options);
   EXPECT_EQ(RunPretrain(options, Textures(), run, false).steps, 7);
   EXPECT_TRUE(run.finished());
-  for (const char* file : {"config.toml", "metrics.csv", "metrics.jsonl", "log.txt", "provenance.json",
-                           "report.html", "encoder.safetensors", "encoder.pth",
-                           "checkpoints/last/encoder.safetensors",
-                           "checkpoints/last/optimizer.safetensors",
-                           "checkpoints/best/encoder.safetensors"}) {
+  for (const char* file :
+       {"config.toml", "metrics.csv", "metrics.jsonl", "log.txt", "provenance.json", "report.html",
+        "encoder.safetensors", "encoder.pth", "checkpoints/last/encoder.safetensors",
+        "checkpoints/last/optimizer.safetensors", "checkpoints/best/encoder.safetensors"}) {
     EXPECT_TRUE(fs::exists(temp / "run" / file)) << file;
   }
   std::map<std::string, std::string> metadata;
-  const core::StateDict encoder = core::ReadSafetensors(temp / "run/encoder.safetensors", &metadata);
+  const core::StateDict encoder =
+      core::ReadSafetensors(temp / "run/encoder.safetensors", &metadata);
   EXPECT_EQ(metadata["eosin.arch"], "resnet18");
   EXPECT_EQ(metadata["eosin.stem"], "cifar");
   EXPECT_EQ(engine::NormalizationOf(metadata), engine::Normalization());
@@ -183,8 +191,9 @@ TEST(TrainerTest, ResumeRefusesOtherDataAndStartsWhereThereIsNoCheckpoint) {
   options.knn_every = 0;
   {
     RunFolder run = MakeRun(temp / "run", options);
-    ExpectError([&] { RunPretrain(options, Textures(), run, false, [](int64_t s) { return s == 1; }); },
-                core::ExitCode::kInterrupted, "after step 1");
+    ExpectError(
+        [&] { RunPretrain(options, Textures(), run, false, [](int64_t s) { return s == 1; }); },
+        core::ExitCode::kInterrupted, "after step 1");
   }
   const auto fewer = engine::FilterGroups(std::make_unique<Textures>(),
                                           [](const std::string& g) { return g != "slide0"; });
@@ -200,7 +209,8 @@ TEST(TrainerTest, ABatchAboveTheDataIsAUsageError) {
   PretrainOptions options = Options("simclr");
   options.batch = 21;
   RunFolder run = MakeRun(temp / "run", options);
-  ExpectError([&] { RunPretrain(options, Textures(), run, false); }, core::ExitCode::kUsage, "batch");
+  ExpectError([&] { RunPretrain(options, Textures(), run, false); }, core::ExitCode::kUsage,
+              "batch");
 }
 
 TEST(StandInTest, TexturesAreRepeatableAndDiffer) {

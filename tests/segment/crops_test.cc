@@ -48,7 +48,8 @@ TEST_F(CropsTest, MaskFollowsTheImage) {
     const CropBatch batch = MakeCrops(*data_, {0, 1, 2, 3, 4, 5}, options_, step);
     ASSERT_EQ(batch.masks.size(), 4u * 32 * 32);
     for (size_t i = 0; i < batch.masks.size(); ++i) {
-      ASSERT_EQ(batch.masks[i] == 1, batch.images[3 * i] < 150) << "step " << step << " pixel " << i;
+      ASSERT_EQ(batch.masks[i] == 1, batch.images[3 * i] < 150)
+          << "step " << step << " pixel " << i;
     }
   }
 }

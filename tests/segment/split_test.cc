@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "segment/study/split.h"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 #include <set>
 
 #include "tests/testing.h"
@@ -25,7 +25,8 @@ std::vector<MaskItem> Items(int patients, int images) {
 
 std::vector<MaskDataset::Hashes> Hashes(size_t count) {
   std::vector<MaskDataset::Hashes> hashes;
-  for (size_t i = 0; i < count; ++i) hashes.push_back({fmt::format("i{}", i), fmt::format("m{}", i)});
+  for (size_t i = 0; i < count; ++i)
+    hashes.push_back({fmt::format("i{}", i), fmt::format("m{}", i)});
   return hashes;
 }
 
@@ -54,7 +55,8 @@ TEST(Split, DependsOnTheSeedAlone) {
   EXPECT_EQ(a.test, b.test);
   EXPECT_EQ(a.train, b.train);
   std::set<std::vector<int64_t>> tests;
-  for (int64_t seed = 0; seed < 10; ++seed) tests.insert(SplitByPatient(items, {.seed = seed}).test);
+  for (int64_t seed = 0; seed < 10; ++seed)
+    tests.insert(SplitByPatient(items, {.seed = seed}).test);
   EXPECT_GT(tests.size(), 5u);
   // The order in which images are listed does not matter to who is where.
   auto reversed = items;
@@ -75,11 +77,13 @@ TEST(Split, LeaksAreRefused) {
   const ImageSplit split = SplitByPatient(items, {});
   auto hashes = Hashes(items.size());
   // The same picture under another name in the test part.
-  hashes[static_cast<size_t>(split.test[0])].image = hashes[static_cast<size_t>(split.train[0])].image;
+  hashes[static_cast<size_t>(split.test[0])].image =
+      hashes[static_cast<size_t>(split.train[0])].image;
   ExpectError([&] { CheckNoLeak(items, hashes, split); }, ExitCode::kBadInput, "same picture");
   // A patient in two parts.
   auto shared = items;
-  shared[static_cast<size_t>(split.val[0])].patient = shared[static_cast<size_t>(split.train[0])].patient;
+  shared[static_cast<size_t>(split.val[0])].patient =
+      shared[static_cast<size_t>(split.train[0])].patient;
   ExpectError([&] { CheckNoLeak(shared, Hashes(items.size()), split); }, ExitCode::kBadInput,
               "is in train");
   // A duplicate inside one part is no leak.

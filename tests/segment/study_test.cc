@@ -48,7 +48,8 @@ struct MadeStudy {
             eval::ConfusionMatrix counts(2);
             counts.AddCount(1, 1, d);
             counts.AddCount(0, 1, 2 * (1000 - d));
-            result.test.push_back({"image" + std::to_string(p), "patient" + std::to_string(p), counts});
+            result.test.push_back(
+                {"image" + std::to_string(p), "patient" + std::to_string(p), counts});
           }
           result.test_last = result.test;
           results.push_back(std::move(result));

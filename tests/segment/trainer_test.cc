@@ -2,10 +2,10 @@
 // Losses, freezing, windows, and a whole small study with real training.
 #include "segment/trainer.h"
 
-#include <cmath>
-#include <cstring>
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/types.h>
+#include <cmath>
+#include <cstring>
 
 #include "core/formats/safetensors.h"
 #include "engine/weights/weights.h"
@@ -32,7 +32,8 @@ TEST(Losses, HandComputed) {
   // p of class 1 = .8, .4; truth 0, 1. Class 1: 2 * .4 / (1.2 + 1); class 0: 2 * .2 / (.8 + 1).
   const auto uneven = torch::tensor({0.2f, 0.6f, 0.8f, 0.4f}).log().view({1, 2, 1, 2});
   EXPECT_NEAR(DiceLoss(uneven, target).item<float>(), 1 - (0.8 / 2.2 + 0.4 / 1.8) / 2, 1e-6);
-  EXPECT_NEAR(CrossEntropy(uneven, target).item<float>(), -(std::log(0.2) + std::log(0.4)) / 2, 1e-6);
+  EXPECT_NEAR(CrossEntropy(uneven, target).item<float>(), -(std::log(0.2) + std::log(0.4)) / 2,
+              1e-6);
 }
 
 TEST(Losses, IgnoredAndAbsent) {
@@ -215,8 +216,8 @@ TEST_F(TinyStudy, RunsAndResumesToTheSameBytes) {
   }
   EXPECT_NE(first["random-0.5-s0"], first["random-0.5-s1"]);
   const std::string html = core::ReadFile(folder / "report.html");
-  for (const char* text : {"No verdict", "weights.imagenet", "Paired differences", "Examples",
-                           "Who was tested"}) {
+  for (const char* text :
+       {"No verdict", "weights.imagenet", "Paired differences", "Examples", "Who was tested"}) {
     EXPECT_THAT(html, ::testing::HasSubstr(text));
   }
   // A kill that cost one result: that job alone is made again, to the same bytes.

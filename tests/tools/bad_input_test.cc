@@ -40,7 +40,8 @@ class BadInput : public ::testing::Test {
       const std::string name = "p" + std::to_string(i) + ".png";
       WritePng(temp_ / ("images/" + name), Picture(static_cast<uint8_t>(40 * i + 60)));
       for (const char* data : {"seg", "big", "odd"}) {
-        WritePng(temp_ / (std::string(data) + "/images/" + name), Picture(static_cast<uint8_t>(40 * i)));
+        WritePng(temp_ / (std::string(data) + "/images/" + name),
+                 Picture(static_cast<uint8_t>(40 * i)));
       }
       core::Image mask(64, 64, 1, 0);
       for (int y = 0; y < 32; ++y) std::fill_n(mask.row(y), 64, uint8_t{1});
@@ -99,12 +100,13 @@ TEST_F(BadInput, Tile) {
   Expect({"tile", At("not-a-slide.svs"), "--out", At("o"), "--size", "0"}, 2, "size");
   Expect({"tile", At("not-a-slide.svs"), "--out", At("file/x"), "--mpp", "1"}, 3, "folder");
   EXPECT_FALSE(fs::exists(temp_ / "o/not-a-slide.h5"));
-  const Outcome made = RunEosin({"synth", "--out", At("synth"), "--slides", "1", "--width", "2048",
-                                 "--height", "2048"});
+  const Outcome made = RunEosin(
+      {"synth", "--out", At("synth"), "--slides", "1", "--width", "2048", "--height", "2048"});
   ASSERT_EQ(made.exit_code, 0) << made.output;
   WritePng(temp_ / "nothing.png", core::Image(64, 64, 1, 0));
-  Expect({"tile", At("synth/slides"), "--out", At("o"), "--mpp", "1", "--tissue",
-          At("nothing.png")}, 1, "no tissue");
+  Expect(
+      {"tile", At("synth/slides"), "--out", At("o"), "--mpp", "1", "--tissue", At("nothing.png")},
+      1, "no tissue");
   Expect({"tile", At("synth/slides"), "--out", At("o"), "--mpp", "0.1"}, 1, "finer");
   Expect({"synth", "--out", At("file/x")}, 3, "folder");
   Expect({"synth", "--out", At("s2"), "--slides", "0"}, 2, "slides");
@@ -113,8 +115,8 @@ TEST_F(BadInput, Tile) {
 
 #ifdef EOSIN_WITH_TORCH
 TEST_F(BadInput, Pretrain) {
-  const std::vector<std::string> base = {"pretrain", "--out", At("r"), "--epochs", "1", "--arch",
-                                         "resnet18", "--size", "32"};
+  const std::vector<std::string> base = {"pretrain", "--out",    At("r"),  "--epochs", "1",
+                                         "--arch",   "resnet18", "--size", "32"};
   auto with = [&](std::vector<std::string> more) {
     more.insert(more.begin(), base.begin(), base.end());
     return more;
@@ -136,8 +138,8 @@ TEST_F(BadInput, Pretrain) {
 
 TEST_F(BadInput, Segment) {
   auto with = [&](const std::string& data, std::vector<std::string> more) {
-    const std::vector<std::string> base = {"segment", "--data", At(data),  "--out",
-                                           At("r"),   "--set",  "model.arch=resnet18"};
+    const std::vector<std::string> base = {
+        "segment", "--data", At(data), "--out", At("r"), "--set", "model.arch=resnet18"};
     more.insert(more.begin(), base.begin(), base.end());
     return more;
   };

@@ -2,9 +2,9 @@
 // Runs the real program in a test and keeps what it said.
 #pragma once
 
+#include <sys/wait.h>
 #include <cstdio>
 #include <string>
-#include <sys/wait.h>
 #include <vector>
 
 #include "tests/testing.h"
@@ -27,8 +27,7 @@ inline std::string Quoted(const std::string& text) {
   return out + "'";
 }
 
-inline Outcome RunEosin(const std::vector<std::string>& arguments,
-                        const std::string& prefix = "") {
+inline Outcome RunEosin(const std::vector<std::string>& arguments, const std::string& prefix = "") {
   std::string command = prefix + Quoted(Program().string());
   for (const std::string& argument : arguments) command += " " + Quoted(argument);
   command += " 2>&1 < /dev/null";

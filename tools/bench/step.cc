@@ -2,12 +2,12 @@
 // One SimCLR training step of eosin on made input, for tools/bench/step.sh, which runs it in turn
 // with the same step in Python torch (step.py). Prints the median seconds of a step.
 //   bench_step CASE PRECISION THREADS REPEATS     e.g. bench_step resnet18-cifar-32 bf16 2 5
+#include <torch/types.h>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
-#include <torch/types.h>
 #include <vector>
 
 #include "core/base/error.h"
@@ -16,7 +16,8 @@
 namespace eosin {
 namespace {
 
-double MedianStep(const std::string& name, const engine::ComputeOptions& compute_options, int repeats) {
+double MedianStep(const std::string& name, const engine::ComputeOptions& compute_options,
+                  int repeats) {
   const bool small = name == "resnet18-cifar-32";
   if (!small && name != "resnet50-224") {
     throw core::ConfigError("unknown case " + name, "resnet18-cifar-32 or resnet50-224");
@@ -67,7 +68,8 @@ double MedianStep(const std::string& name, const engine::ComputeOptions& compute
 
 int main(int argc, char** argv) {
   if (argc != 5) {
-    std::fprintf(stderr, "usage: bench_step resnet18-cifar-32|resnet50-224 fp32|bf16 THREADS REPEATS\n");
+    std::fprintf(stderr,
+                 "usage: bench_step resnet18-cifar-32|resnet50-224 fp32|bf16 THREADS REPEATS\n");
     return 2;
   }
   eosin::engine::ComputeOptions compute;
