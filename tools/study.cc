@@ -66,8 +66,7 @@ struct Setup {
 
   void SetSsl(const std::string& key, const std::string& value) {
     if (key == "patients") {
-      const bool quoted = value.size() >= 2 && value.front() == '"' && value.back() == '"';
-      ssl_patients = quoted ? value.substr(1, value.size() - 2) : value;
+      ssl_patients = value;
     } else {
       ssl.emplace_back(key == "data" ? "data.path" : key, value);
     }
@@ -105,7 +104,7 @@ struct Setup {
         }
         std::ostringstream value;
         node.visit([&](const auto& item) { value << item; });
-        SetSsl(key, value.str());
+        SetSsl(key, node.template value<std::string>().value_or(value.str()));
       }
     };
     if (const toml::table* table = root["ssl"].as_table()) walk(walk, *table, "");
@@ -126,7 +125,7 @@ struct Setup {
     for (const auto& [key, value] : ssl) {
       if (key == "data.path") data = value;
     }
-    return study.ssl.empty() && !data.empty() && data != "\"\"" && UsesSsl();
+    return study.ssl.empty() && !data.empty() && UsesSsl();
   }
   bool UsesStandIn() const { return study.imagenet == "stand-in"; }
 
@@ -449,7 +448,12 @@ int RunStudyCommand(int argc, char** argv) {
   }
   for (const std::string& config : configs) setup.ReadToml(config);
   for (const std::string& assignment : assignments) setup.Assign(assignment);
-  return Run(setup, out, resume);
+  try {
+    return Run(setup, out, resume);
+  } catch (const core::InterruptedError&) {
+    throw core::InterruptedError("interrupted; what is finished is kept",
+                                 fmt::format("continue with: eosin study --out {} --resume", out));
+  }
 }
 
 }  // namespace eosin::tools
