@@ -240,9 +240,9 @@ TEST_F(TinyStudy, RunsAndResumesToTheSameBytes) {
 
 TEST_F(TinyStudy, TrainingLearnsTheDisc) {
   SegmentOptions options = options_.segment;
-  options.steps = 60;
+  options.steps = 150;
   options.batch = 4;
-  options.val_every = 20;
+  options.val_every = 50;
   options.optimizer.name = "adamw";
   options.optimizer.lr = 0.01;
   const MaskDataset data(options.data);
