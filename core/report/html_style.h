@@ -17,7 +17,7 @@ inline constexpr const char* kPageStyle = R"css(
 html{scroll-behavior:smooth}
 body{margin:0;background:var(--bg);color:var(--ink);line-height:1.55;font-size:15.5px;
 font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
-header,main,footer{max-width:1080px;margin:0 auto;padding:0 24px}
+header,main,footer{max-width:1240px;margin:0 auto;padding:0 24px}
 header{padding-top:36px}
 h1{font-size:1.95rem;line-height:1.2;margin:0 0 6px;letter-spacing:-.01em}
 .subtitle{color:var(--soft);margin:0 0 16px}
@@ -30,7 +30,7 @@ li{margin:3px 0}
 code{font-family:ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace;font-size:.88em;
 background:var(--tint);padding:.1em .35em;border-radius:4px;overflow-wrap:anywhere}
 nav{position:sticky;top:0;z-index:2;background:var(--bg);border-bottom:1px solid var(--rule)}
-nav div{max-width:1080px;margin:0 auto;padding:8px 24px;display:flex;flex-wrap:wrap;gap:4px 18px}
+nav div{max-width:1240px;margin:0 auto;padding:8px 24px;display:flex;flex-wrap:wrap;gap:4px 18px}
 nav a{color:var(--accent);text-decoration:none;font-size:.9rem}
 nav a:hover{text-decoration:underline}
 h2,h3{scroll-margin-top:56px}
@@ -49,9 +49,10 @@ figcaption{margin-top:8px;max-width:90ch}
 caption{caption-side:bottom;padding-top:8px}
 .scroll{overflow-x:auto;margin:14px 0 22px}
 table{border-collapse:collapse;font-size:.92rem;background:var(--card);border:1px solid var(--rule)}
-th,td{padding:6px 14px;border-bottom:1px solid var(--rule);text-align:left;vertical-align:top}
-thead th{background:var(--tint);font-weight:600;white-space:nowrap}
-.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+th,td{padding:6px 11px;border-bottom:1px solid var(--rule);text-align:left;vertical-align:top}
+thead th{background:var(--tint);font-weight:600}
+.n{text-align:right;font-variant-numeric:tabular-nums}
+td.n{white-space:nowrap}
 tr.hot td{font-weight:700}
 tbody tr:hover td{background:var(--tint)}
 .js th.sort{cursor:pointer}
@@ -61,8 +62,8 @@ table.facts th{background:none;font-weight:600;color:var(--soft);white-space:now
 table.facts td{overflow-wrap:anywhere}
 .gallery{table-layout:auto}
 .gallery td{padding:8px;vertical-align:top}
-.gallery th[scope=row]{max-width:150px;overflow-wrap:anywhere;font-weight:600;font-size:.88rem}
-.gallery img{display:block;width:164px;max-width:none;height:auto;border-radius:4px}
+.gallery th[scope=row]{width:120px;min-width:90px;max-width:150px;overflow-wrap:break-word;font-weight:600;font-size:.88rem}
+.gallery img{display:block;width:100%;min-width:110px;max-width:164px;height:auto;border-radius:4px}
 .gallery small{display:block;color:var(--soft);margin-top:3px;font-variant-numeric:tabular-nums}
 .wall{display:flex;flex-wrap:wrap;gap:3px}
 .wall img{border-radius:2px}
