@@ -12,12 +12,16 @@
 #include "tools/commands.h"
 #include "tools/main.h"
 
+#ifdef EOSIN_WITH_CUDA
+#include <c10/cuda/CUDAFunctions.h>
+#endif
+
 namespace eosin::tools {
 
 int RunTorchDoctor(int, char**) {
   std::printf("LibTorch          %s, %d threads\n", TORCH_VERSION, at::get_num_threads());
 #ifdef EOSIN_WITH_CUDA
-  std::printf("CUDA              built in, %zu device(s)\n", at::globalContext().getNumGPUs());
+  std::printf("CUDA              built in, %zu device(s)\n", static_cast<size_t>(c10::cuda::device_count()));
 #else
   std::printf("CUDA              not in this build (tools/setup --cuda, preset cuda)\n");
 #endif
