@@ -21,7 +21,8 @@ namespace eosin::tools {
 int RunTorchDoctor(int, char**) {
   std::printf("LibTorch          %s, %d threads\n", TORCH_VERSION, at::get_num_threads());
 #ifdef EOSIN_WITH_CUDA
-  std::printf("CUDA              built in, %zu device(s)\n", static_cast<size_t>(c10::cuda::device_count()));
+  std::printf("CUDA              built in, %zu device(s)\n",
+              static_cast<size_t>(c10::cuda::device_count()));
 #else
   std::printf("CUDA              not in this build (tools/setup --cuda, preset cuda)\n");
 #endif
