@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CPU against CUDA: the input kernel to the last bit of a float, then a whole SimCLR and BYOL
+// CPU against CUDA: the input kernel within 1e-6, then a whole SimCLR and BYOL
 // training step. Skips by name where there is no GPU.
 #include <ATen/Context.h>
 #include <ATen/Functions.h>
