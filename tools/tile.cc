@@ -6,7 +6,7 @@
 
 #include "core/base/files.h"
 #include "core/base/log.h"
-#include "tiling/batch.h"
+#include "tiling/batch/batch.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
 

@@ -6,9 +6,14 @@
 //   tiles/bytes    uint8 (M,)   encoded tiles back to back: JPEG, PNG or raw (HWC RGB)
 //   tiles/offsets  uint64 (N+1) tile i is bytes[offsets[i]:offsets[i+1]]; empty when status is bad
 //   tissue         float32 (N)  tissue share, 0-1
+//   quality/<name> float32 (N)  scores 0-1 (blur, pen, white, black, fold), optional
+//   stain          float32 (N,k) attr `columns` (core/stain/tile_stain.h), optional
 //   status         uint8 (N)    TileStatus
-//   labels/<name>  int64 (N)    class ids, optional
+//   labels/<name>  int64 (N)    class ids, optional; or a group of
+//     bytes, offsets            PNG masks of class ids, as tiles/; attr `classes` is their map
 //   preview/<name> uint8        JPEG bytes, optional
+//
+// Each dataset carries `xxh3`, the XXH3-128 of its elements, so that a store can be verified.
 //
 // Stores hold nothing that depends on where, when or with how many threads they were made.
 #pragma once
@@ -52,6 +57,7 @@ struct TileStoreInfo {
   double downsample = 1;     // of that level; level-0 pixels per output pixel when resampled
   int64_t level_width = 0;   // of patch_level; 0 when resampled
   int64_t level_height = 0;
+  std::string patient;   // who the slide is of, when the user said so
   std::string software;  // set by the writer, e.g. "eosin 0.1.0"
 
   double Mpp() const;             // geometric mean of mpp_x and mpp_y
@@ -67,11 +73,18 @@ class TileStoreWriter {
   TileStoreWriter(const TileStoreWriter&) = delete;
   TileStoreWriter& operator=(const TileStoreWriter&) = delete;
 
-  // bytes: the tile in the store's encoding; empty if and only if status is kBad.
+  // bytes: the tile in the store's encoding; empty if and only if status is kBad. They are checked
+  // neither for their size nor for being pictures.
   void Append(int64_t x, int64_t y, std::span<const uint8_t> bytes, float tissue = 1,
               TileStatus status = TileStatus::kOk);
   void SetPreview(const std::string& name, const Bytes& jpeg);
-  void SetLabels(const std::string& name, std::vector<int64_t> class_ids);  // one a tile
+  // One value a tile, in the order of Append; Finish throws DataError where a count differs.
+  void SetLabels(const std::string& name, std::vector<int64_t> class_ids, const std::string& classes);
+  // PNG masks; classes: what the ids mean, as tiling::ClassMap writes it.
+  void SetLabelMasks(const std::string& name, std::vector<Bytes> masks, const std::string& classes);
+  void SetQuality(const std::string& name, std::vector<float> scores);
+  // rows: (tiles, columns.size()), row-major.
+  void SetStain(std::vector<float> rows, const std::vector<std::string>& columns);
   int64_t size() const { return static_cast<int64_t>(status_.size()); }
   int64_t bytes() const { return static_cast<int64_t>(offsets_.back()); }
   void Finish();
@@ -119,6 +132,13 @@ class TileStoreReader {
 
   std::vector<std::string> label_names() const;  // those with class ids
   std::vector<int64_t> ReadLabels(const std::string& name) const;
+  std::vector<std::string> mask_names() const;  // those with masks
+  Image ReadLabelMask(const std::string& name, int64_t i) const;  // class ids, the tile's size
+  std::string LabelClasses(const std::string& name) const;        // of either kind; may be empty
+  std::vector<std::string> quality_names() const;
+  std::vector<float> ReadQuality(const std::string& name) const;
+  std::vector<std::string> stain_columns() const;  // empty without stain statistics
+  std::vector<float> ReadStain() const;            // (tiles, columns), row-major
   std::vector<std::string> preview_names() const;
   Bytes ReadPreview(const std::string& name) const;  // JPEG
 

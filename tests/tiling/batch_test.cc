@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Slides to stores, end to end: pixels, sameness, resuming, damage, and the result table.
-#include "tiling/batch.h"
+#include "tiling/batch/batch.h"
 
 #include <sys/resource.h>
 #include <csignal>
@@ -10,7 +10,7 @@
 #include "core/formats/csv.h"
 #include "core/store/tile_store.h"
 #include "tests/tiling/made_slide.h"
-#include "tiling/extract.h"
+#include "tiling/extract/extract.h"
 #include "tiling/slides/slide.h"
 
 // When a close fails on a full disk, HDF5 loses track of its own memory.

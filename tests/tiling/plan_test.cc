@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tiling/plan.h"
+#include "tiling/extract/plan.h"
 
 #include <cmath>
 #include <set>

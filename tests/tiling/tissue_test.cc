@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tiling/tissue.h"
+#include "tiling/tissue/tissue.h"
 
 #include <cmath>
 

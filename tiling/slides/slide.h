@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole-slide image through OpenSlide: pyramid, scale, scanned bounds and pixels. One Slide
-// serves one thread; several Slides may read the same file.
+// A whole-slide image: pyramid, scale, scanned bounds, stored tiles and pixels. Two readers stand
+// behind it: TiffSlide reads Aperio SVS and generic tiled TIFF by itself (tiff_slide.h), and
+// OpenSlide reads everything else (openslide_slide.h).
 //
 // Scale is microns per pixel, never a rounded magnification. A slide that does not say its scale
-// keeps mpp unknown: callers refuse it or take an override; nothing is guessed from the power.
+// keeps mpp unknown: callers refuse it or take an override.
+//
+// A Slide may be read from any number of threads, each through a decoder of its own.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -14,104 +16,75 @@
 #include <string>
 #include <vector>
 
+#include "core/image/codec.h"
 #include "core/image/image.h"
-
-typedef struct _openslide openslide_t;
+#include "tiling/slides/geometry.h"
+#include "tiling/slides/tile_decoder.h"
 
 namespace eosin::tiling {
 
 namespace fs = std::filesystem;
 
-struct SlideLevel {
-  int64_t width = 0, height = 0;
-  double downsample = 1;  // level-0 pixels per pixel of this level, not rounded
-};
-
-// um per level-0 pixel and where that came from.
-struct SlideMpp {
-  double x = 0, y = 0;
-  std::string source;  // "openslide.mpp-x", "tiff.XResolution", "override"; empty: unknown
-  std::string doubt;   // why a scale found in the file was not believed; may be empty
-  bool known() const { return x > 0 && y > 0; }
-  double mean() const;  // geometric
-};
-
-// What the plan needs of a slide: no handle, no pixels.
-struct SlideGeometry {
-  int64_t width = 0, height = 0;    // level 0
-  std::array<int64_t, 4> bounds{};  // x, y, width, height; the whole slide when not given
-  // Level 0 first. Levels smaller than one of their own TIFF tiles are left out: OpenSlide 3.4.1
-  // over libtiff 4.5 returns wrong pixels for them, without an error.
-  std::vector<SlideLevel> levels;
-  SlideMpp mpp;
-};
+enum class SlideReader { kAuto, kTiff, kOpenSlide };
 
 class Slide {
  public:
-  // SlideError when the file is missing, not a slide, or damaged.
-  static Slide Open(const fs::path& path);
-  Slide(Slide&&) noexcept = default;
-  Slide& operator=(Slide&&) noexcept = default;
+  // kAuto: our TIFF reader when it knows the file, else OpenSlide. SlideError when the file is
+  // missing, not a slide, or damaged.
+  static std::unique_ptr<Slide> Open(const fs::path& path, SlideReader reader = SlideReader::kAuto);
+  virtual ~Slide() = default;
+  Slide(const Slide&) = delete;
+  Slide& operator=(const Slide&) = delete;
 
   const fs::path& path() const { return path_; }
   const SlideGeometry& geometry() const { return geometry_; }
   int64_t width() const { return geometry_.width; }
   int64_t height() const { return geometry_.height; }
   const std::vector<SlideLevel>& levels() const { return geometry_.levels; }
+  const SlideLevel& level(int i) const { return geometry_.levels.at(static_cast<size_t>(i)); }
   const SlideMpp& mpp() const { return geometry_.mpp; }
-  const std::string& vendor() const { return vendor_; }
-  double objective_power() const { return objective_power_; }  // 0 unknown
+  const std::string& vendor() const { return vendor_; }              // OpenSlide's word, "aperio"
+  const std::string& reader() const { return reader_; }              // "tiff", "openslide 4.0.1"
+  double objective_power() const { return objective_power_; }        // 0 unknown
   const std::map<std::string, std::string>& properties() const { return properties_; }
-  std::vector<std::string> associated_names() const;
+  // What a user should know about how the file was read, one sentence each.
+  const std::vector<std::string>& warnings() const { return warnings_; }
 
   // The user's word against the file's; um per level-0 pixel.
   void OverrideMpp(double mpp);
   // mpp(), or SlideError whose hint tells how to give it.
   const SlideMpp& RequireMpp() const;
 
-  // RGB pixels of a level, blended onto white where the slide is transparent. x0, y0 in level-0
-  // pixels; width and height in pixels of the level. A damaged part throws SlideError; OpenSlide
-  // would refuse every later read too, so the handle is opened anew and the next read is a fresh
-  // start.
-  core::Image ReadRegion(int64_t x0, int64_t y0, int level, int width, int height);
+  // A decoder for one thread; the slide must outlive it. Thread-safe.
+  virtual std::unique_ptr<TileDecoder> NewDecoder() const = 0;
 
- private:
-  struct Close {
-    void operator()(openslide_t* handle) const;
-  };
+  // Pass-through. True when the level's tiles are JPEG streams that can be copied.
+  virtual bool StoresJpeg(int level) const;
+  // Compressed bytes of a tile, 0 when unknown or absent. No file access.
+  virtual int64_t StoredBytes(int level, int64_t index) const;
+  // Appends the tile as a JPEG that stands alone: the slide's tables merged, APP14 where the colour
+  // transform needs it. False with the reason when it is absent, cannot be read or its markers are
+  // damaged (entropy-coded data is not decoded). Thread-safe.
+  virtual bool AppendJpeg(int level, int64_t index, core::Bytes* out, std::string* error) const;
+
+  // Label, macro, thumbnail, ...; names sorted.
+  virtual std::vector<std::string> associated_names() const = 0;
+  virtual core::Image ReadAssociated(const std::string& name) const = 0;  // SlideError
+
+  // RGB pixels of a level, white beyond its edge; x, y, width and height in pixels of the level.
+  // SlideError when a tile of the region is bad. Convenience: decodes every tile it touches.
+  core::Image ReadRegion(int level, int64_t x, int64_t y, int width, int height) const;
+
+ protected:
   Slide() = default;
-  void OpenHandle();
-  void ReadProperties();
-  void ReadGeometry();
 
   fs::path path_;
-  std::unique_ptr<openslide_t, Close> handle_;
   SlideGeometry geometry_;
-  std::string vendor_;
+  std::string vendor_, reader_;
   double objective_power_ = 0;
-  bool misread_ = false;  // level 0 is smaller than one of its tiles: ReadRegion throws
   std::map<std::string, std::string> properties_;
+  std::vector<std::string> warnings_;
 };
-
-// Finds um/px among a slide's properties: OpenSlide's own, else a TIFF resolution with a unit.
-// Values that no slide has (outside 0.05-20 um/px; TIFF writers leave 72 dpi = 353 um/px behind,
-// and unit slips of 10x occur) are not believed and named in `doubt`.
-SlideMpp FindMpp(const std::map<std::string, std::string>& properties);
-
-// The whole slide, shrunk: each pixel is the mean of block x block pixels of `level`.
-struct Overview {
-  core::Image image;
-  double scale = 1;  // level-0 pixels per pixel of the image (x and y alike)
-  int unread = 0;    // parts that could not be read; they are white
-};
-
-// Means of block x block pixels; cells at the right and lower edge average what there is of them.
-core::Image ShrinkByMean(const core::Image& image, int block);
-
-// About `mpp` um per pixel, finer if the slide has nothing to average to it exactly, and never over
-// `max_side` pixels a side. Reads in bands: memory is a band and the result. SlideError when no
-// part can be read.
-Overview ReadOverview(Slide& slide, double mpp, int max_side = 8192);
 
 // Slide files by extension, for folders.
 const std::vector<std::string>& SlideExtensions();

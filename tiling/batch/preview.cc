@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tiling/preview.h"
+#include "tiling/batch/preview.h"
 
 #include <algorithm>
 #include <opencv2/imgproc.hpp>

@@ -1,32 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the tissue is: a mask over the whole slide and the tissue share of any rectangle.
 //
-// Otsu's threshold (IEEE Trans. SMC 9:62, 1979) on the HSV saturation of an overview at about
-// 8 um/px, after a median, and a second pass below the threshold for tissue much fainter than the
-// rest (double-pass, after Cancers 17:2918, 2025); then closing, specks dropped, small holes filled
-// (lumina belong to the tissue; large holes do not). Glass alone has no two classes to split: where
-// the two means differ by too little, the slide is all tissue or all background by its mean
-// saturation.
+// Methods:
+//   double-pass     our default: Otsu (IEEE Trans. SMC 9:62, 1979) and a second pass below the
+//                   threshold for faint tissue (after Cancers 17:2918, 2025), with pen, scanner
+//                   black and stained background kept out
+//   otsu            Otsu on the HSV saturation, nothing else
+//   clam, clam-biopsy, clam-resection, clam-tcga
+//                   CLAM's presets (saturation, median, fixed threshold, closing, contour and hole
+//                   areas; mahmoodlab/CLAM presets/*.csv)
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <vector>
 
+#include "core/config/option_set.h"
 #include "core/image/image.h"
+#include "tiling/tissue/overview.h"
 
 namespace eosin::tiling {
 
+// Values of a tissue mask.
+enum : uint8_t { kBackground = 0, kTissue = 255 };
+
+const std::vector<std::string>& TissueMethods();
+
 struct TissueSettings {
-  double overview_mpp = 8;       // um/px
-  int median = 5;                // px of the overview, odd
-  double min_saturation = 12;    // of 255; paler is glass
-  double max_threshold = 60;     // of 255; Otsu may not cut into stained tissue
-  double min_separation = 14;    // of 255; means closer than this are one class
-  double dark = 40;              // of 255; all channels below: scanner's black, not tissue
-  double close_um = 40;          // diameter of the closing
+  double overview_mpp = 8;       // um/px the mask is made at
   double min_tissue_um2 = 5000;  // smaller specks are dropped
   double min_hole_um2 = 20000;   // smaller holes are filled
+  bool remove_pen = true;        // double-pass: pen marks are not tissue
+
+  void Bind(core::OptionSet& set);  // keys tissue_mpp, min_tissue_um2, min_hole_um2, remove_pen
+  void Check() const;               // ConfigError
 };
 
 class TissueMask {
@@ -54,8 +62,9 @@ class TissueMask {
   std::vector<int64_t> integral_;  // (height+1) x (width+1)
 };
 
-// overview_mpp: um per pixel of `overview`.
-core::Image SegmentTissue(const core::Image& overview, double overview_mpp,
+// mpp: um per pixel of `overview.image`. Pixels that could not be read are neither: each patch of
+// them takes what most of its border is. Result: kBackground or kTissue, the overview's size.
+core::Image SegmentTissue(const Overview& overview, double mpp, const std::string& method,
                           const TissueSettings& settings = {});
 
 // A mask picture of the whole slide, any size of the slide's shape (within 2 %). DataError.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tiling/batch.h"
+#include "tiling/batch/batch.h"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -17,11 +17,11 @@
 #include "core/base/threads.h"
 #include "core/formats/csv.h"
 #include "core/store/tile_store.h"
-#include "tiling/extract.h"
-#include "tiling/plan.h"
-#include "tiling/preview.h"
+#include "tiling/extract/extract.h"
+#include "tiling/extract/plan.h"
+#include "tiling/batch/preview.h"
 #include "tiling/slides/slide.h"
-#include "tiling/tissue.h"
+#include "tiling/tissue/tissue.h"
 
 namespace eosin::tiling {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tiling/extract.h"
+#include "tiling/extract/extract.h"
 
 #include <algorithm>
 #include <condition_variable>

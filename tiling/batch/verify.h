@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Is a store what it says it is? Re-derives its hashes and, given the slide, its settings.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace eosin::tiling {
+
+struct VerifyOptions {
+  std::filesystem::path slide;       // a slide file or a folder of slides; empty: the store alone
+  std::filesystem::path mask;        // where the store was made with a mask: the file or folder
+  std::filesystem::path annotation;  // likewise
+  int64_t tiles = 64;                // tiles made anew from the slide and compared, evenly spread;
+                                     // 0: all
+  int threads = 0;                   // 0: all cores
+};
+
+struct VerifyReport {
+  std::vector<std::string> checked;   // one short line each, "1,234 tiles decode"
+  std::vector<std::string> problems;  // empty: the store is what it says
+};
+
+// Checks the stored hashes of every dataset, that every tile decodes to its size, that coordinates
+// lie on the grid that the settings give, and with the slide: its hash, the plan made anew from
+// `settings`, and the bytes of tiles. StoreError only when the file is no tile store at all.
+VerifyReport VerifyStore(const std::filesystem::path& store, const VerifyOptions& options);
+
+}  // namespace eosin::tiling
