@@ -37,9 +37,10 @@ void DrawContours(const TissueMask& tissue, double scale, cv::Mat* picture) {
   cv::drawContours(*picture, contours, -1, kGreen, 2);
 }
 
-void DrawTiles(const std::vector<PlannedTile>& tiles, double side, double scale,
+template <typename Tile>
+void DrawTiles(const std::vector<Tile>& tiles, double side, double scale,
                const cv::Scalar& colour, cv::Mat* picture) {
-  for (const PlannedTile& tile : tiles) {
+  for (const Tile& tile : tiles) {
     const auto place = [&](double v) { return static_cast<int>(v / scale); };
     const double x = static_cast<double>(tile.x), y = static_cast<double>(tile.y);
     const cv::Point from(place(x), place(y));
@@ -51,7 +52,12 @@ void DrawTiles(const std::vector<PlannedTile>& tiles, double side, double scale,
 
 }  // namespace
 
-Previews DrawPreviews(const Overview& overview, const TissueMask* tissue, const Plan& plan) {
+std::array<uint8_t, 3> RejectionColour(Rejection) { return {150, 150, 150}; }
+
+Previews DrawPreviews(const Overview& overview, const TissueMask* tissue, const Plan& plan,
+                      const std::vector<PlannedTile>& kept,
+                      const std::vector<RejectedTile>& rejected,
+                      const std::vector<PlannedTile>& bad) {
   const core::Image& image = overview.image;
   const cv::Mat full(image.height, image.width, CV_8UC3, const_cast<uint8_t*>(image.pixels.data()));
   const int longest = std::max(image.width, image.height);
@@ -72,8 +78,9 @@ Previews DrawPreviews(const Overview& overview, const TissueMask* tissue, const 
     previews.tissue = Encode(picture);
   }
   const double side = static_cast<double>(plan.patch_size_level0);
-  DrawTiles(plan.rejected, side, scale, kGrey, &picture);
-  DrawTiles(plan.tiles, side, scale, kBlue, &picture);
+  DrawTiles(rejected, side, scale, kGrey, &picture);
+  DrawTiles(kept, side, scale, kBlue, &picture);
+  DrawTiles(bad, side, scale, cv::Scalar(220, 30, 30), &picture);
   previews.grid = Encode(picture);
   return previews;
 }
