@@ -17,6 +17,7 @@ struct SlideLevel {
   int64_t width = 0, height = 0;
   double downsample = 1;  // level-0 pixels per pixel of this level, not rounded
   int tile_width = 0, tile_height = 0;
+  bool jpeg_tiles = false;  // tiles are JPEG streams that can be copied (Slide::StoresJpeg)
 
   int64_t columns() const { return (width + tile_width - 1) / tile_width; }
   int64_t rows() const { return (height + tile_height - 1) / tile_height; }
