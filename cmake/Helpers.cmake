@@ -26,6 +26,12 @@ if(EOSIN_SANITIZE)
     -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   target_link_options(eosin_flags INTERFACE -fsanitize=address,undefined)
 endif()
+if(EOSIN_FUZZ)
+  # libFuzzer's own flag needs its main function; the libraries only count edges.
+  target_compile_options(eosin_flags INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(eosin_flags INTERFACE -fsanitize=fuzzer-no-link)
+  target_compile_definitions(eosin_flags INTERFACE _GLIBCXX_ASSERTIONS)
+endif()
 
 # eosin_library(<folder> SOURCES ... PUBLIC ... PRIVATE ...)
 function(eosin_library name)
