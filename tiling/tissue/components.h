@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connected patches of masks (CV_8U, nonzero = set).
+#pragma once
+
+#include <opencv2/core.hpp>
+
+namespace eosin::tiling {
+
+// Clears patches (8-connected) of fewer than `area` pixels.
+void DropSpecks(cv::Mat* mask, double area);
+// Sets holes (4-connected patches of zeros) of fewer than `area` pixels. Holes that touch the edge
+// of the picture count with the pixels that are seen.
+void FillHoles(cv::Mat* mask, double area);
+// Each patch of `unknown` becomes what most of the pixels around it are in `mask`: 255 or 0.
+void FillUnknown(const cv::Mat& unknown, cv::Mat* mask);
+
+}  // namespace eosin::tiling
