@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/image/mosaic.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/image/mosaic_kernels.h"
+
+namespace eosin::core {
+namespace {
+
+constexpr int kCubicBits = 22;  // PIL's
+
+bool IsCubic(double ratio) { return ratio < 1; }
+double Support(double ratio) { return IsCubic(ratio) ? 2.0 : ratio; }
+
+// PIL's triangle and cubic (a = -0.5).
+double Filter(double x, bool cubic) {
+  x = std::abs(x);
+  if (!cubic) return x < 1 ? 1 - x : 0;
+  if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
+  return x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
+}
+
+// First and one past the last pixel that an output centred there looks at, uncut.
+int64_t SpanBegin(double centre, double support) {
+  return static_cast<int64_t>(std::floor(centre - support + 0.5));
+}
+int64_t SpanEnd(double centre, double support) {
+  return static_cast<int64_t>(std::floor(centre + support + 0.5));
+}
+double Centre(double phase, double ratio, int i) { return phase + (i + 0.5) * ratio; }
+
+// Whole numbers that sum to `one`; what rounding leaves over goes to the largest.
+void Quantize(const double* weights, int count, int one, int* out) {
+  int sum = 0, largest = 0;
+  for (int k = 0; k < count; ++k) {
+    out[k] = static_cast<int>(weights[k] * one + 0.5);
+    sum += out[k];
+    if (out[k] > out[largest]) largest = k;
+  }
+  out[largest] += one - sum;
+}
+
+uint8_t Clip8(int64_t sum) {
+  return static_cast<uint8_t>(std::clamp<int64_t>(sum >> kCubicBits, 0, 255));
+}
+
+int64_t RoundCubic(double weight) {
+  return static_cast<int64_t>(weight * (1 << kCubicBits) + (weight < 0 ? -0.5 : 0.5));
+}
+
+// Calls body(x, length) for each run of pixels of [begin, end) that lies in one tile.
+template <typename Body>
+void ForEachRun(const Mosaic& source, int64_t begin, int64_t end, Body&& body) {
+  for (int64_t x = begin; x < end;) {
+    const int64_t next = std::min(end, (x / source.tile_width + 1) * source.tile_width);
+    body(x, next - x);
+    x = next;
+  }
+}
+
+}  // namespace
+
+void CopyWindow(const Mosaic& source, int64_t x, int64_t y, Image* out) {
+  const int64_t left = std::clamp<int64_t>(x, 0, source.width);
+  const int64_t right = std::clamp<int64_t>(x + out->width, left, source.width);
+  for (int row = 0; row < out->height; ++row) {
+    uint8_t* to = out->row(row);
+    const bool inside = y + row >= 0 && y + row < source.height && left < right;
+    if (!inside || right - left < out->width) std::memset(to, 255, out->stride());
+    if (!inside) continue;
+    ForEachRun(source, left, right, [&](int64_t from, int64_t length) {
+      std::memcpy(to + 3 * (from - x), source.at(from, y + row), static_cast<size_t>(3 * length));
+    });
+  }
+}
+
+MosaicResampler::MosaicResampler(double ratio, int outputs) : ratio_(ratio), outputs_(outputs) {}
+
+PixelSpan MosaicResampler::Span(double ratio, int outputs, double begin, int64_t size) {
+  const double origin = std::floor(begin);
+  const double phase = begin - origin;
+  const int64_t from =
+      static_cast<int64_t>(origin) + SpanBegin(Centre(phase, ratio, 0), Support(ratio));
+  const int64_t to =
+      static_cast<int64_t>(origin) + SpanEnd(Centre(phase, ratio, outputs - 1), Support(ratio));
+  PixelSpan span;
+  span.begin = std::clamp<int64_t>(from, 0, size - 1);
+  span.end = std::clamp<int64_t>(to, span.begin + 1, size);
+  return span;
+}
+
+// Makes the weights anew where they differ from the last window's; true then.
+bool MosaicResampler::Refresh(double begin, int64_t size, Axis* axis) const {
+  const double origin = std::floor(begin);
+  const double phase = begin - origin;
+  const double support = Support(ratio_);
+  const int64_t low =
+      std::max(-static_cast<int64_t>(origin), SpanBegin(Centre(phase, ratio_, 0), support));
+  const int64_t high = std::min(size - static_cast<int64_t>(origin),
+                                SpanEnd(Centre(phase, ratio_, outputs_ - 1), support));
+  if (axis->phase == phase && axis->low == low && axis->high == high) return false;
+  axis->phase = phase;
+  axis->low = low;
+  axis->high = high;
+  axis->stride = static_cast<int>(std::ceil(support)) * 2 + 1;
+  axis->start.resize(static_cast<size_t>(outputs_));
+  axis->count.resize(static_cast<size_t>(outputs_));
+  axis->weights.resize(static_cast<size_t>(outputs_) * static_cast<size_t>(axis->stride));
+  const double scale = 1 / std::max(ratio_, 1.0);
+  for (int i = 0; i < outputs_; ++i) {
+    const double centre = Centre(phase, ratio_, i);
+    const int64_t start = std::clamp(SpanBegin(centre, support), low, high - 1);
+    const int count =
+        static_cast<int>(std::clamp(SpanEnd(centre, support), start + 1, high) - start);
+    double* weights = axis->weights.data() + static_cast<size_t>(i) * axis->stride;
+    double sum = 0;
+    for (int k = 0; k < count; ++k) {
+      weights[k] = Filter((static_cast<double>(start + k) - centre + 0.5) * scale, IsCubic(ratio_));
+      sum += weights[k];
+    }
+    for (int k = 0; k < count; ++k) weights[k] = sum != 0 ? weights[k] / sum : (k == 0 ? 1 : 0);
+    axis->start[static_cast<size_t>(i)] = start;
+    axis->count[static_cast<size_t>(i)] = count;
+  }
+  return true;
+}
+
+void MosaicResampler::PrepareDown(Axis* axis) const {
+  axis->down.assign(axis->weights.size(), 0);
+  std::vector<int> whole(static_cast<size_t>(axis->stride));
+  for (size_t i = 0; i < axis->start.size(); ++i) {
+    const size_t at = i * static_cast<size_t>(axis->stride);
+    Quantize(axis->weights.data() + at, axis->count[i], 1 << kDownBits, whole.data());
+    for (int k = 0; k < axis->count[i]; ++k) {
+      axis->down[at + static_cast<size_t>(k)] = static_cast<uint32_t>(whole[k]) * 0x10001u;
+    }
+    while (axis->count[i] > 1 && axis->down[at + static_cast<size_t>(axis->count[i]) - 1] == 0) {
+      --axis->count[i];
+    }
+  }
+}
+
+void MosaicResampler::PrepareAcross(Axis* axis) const {
+  const int groups = (outputs_ + 3) / 4, room = (axis->stride + 1) / 2;
+  axis->first_value.assign(static_cast<size_t>(4 * groups), 0);
+  axis->pairs.assign(static_cast<size_t>(groups), 1);
+  axis->across.assign(static_cast<size_t>(32 * groups * room), 0);
+  std::vector<int> whole(static_cast<size_t>(2 * room));
+  for (int i = 0; i < outputs_; ++i) {
+    const auto index = static_cast<size_t>(i);
+    const int count = axis->count[index], group = i / 4, lane = i % 4;
+    std::fill(whole.begin(), whole.end(), 0);
+    Quantize(axis->weights.data() + index * static_cast<size_t>(axis->stride), count,
+             1 << kAcrossBits, whole.data());
+    int used = count;
+    while (used > 1 && whole[static_cast<size_t>(used) - 1] == 0) --used;
+    int& pairs = axis->pairs[static_cast<size_t>(group)];
+    pairs = std::max(pairs, (used + 1) / 2);
+    axis->first_value[index] = static_cast<int>(3 * (axis->start[index] - axis->low));
+    for (int k = 0; k < room; ++k) {
+      const auto at =
+          static_cast<size_t>(16 * (2 * (group * room + k) + (lane & 1)) + 8 * (lane >> 1));
+      for (size_t copy = 0; copy < 8; copy += 2) {
+        axis->across[at + copy] = static_cast<int16_t>(whole[static_cast<size_t>(2 * k)]);
+        axis->across[at + copy + 1] = static_cast<int16_t>(whole[static_cast<size_t>(2 * k + 1)]);
+      }
+    }
+  }
+}
+
+void MosaicResampler::Run(const Mosaic& source, double x, double y, Image* out) {
+  if (out->width != outputs_ || out->height != outputs_ || out->channels != 3) {
+    *out = Image(outputs_, outputs_, 3);
+  }
+  if (IsCubic(ratio_)) return RunCubic(source, x, y, out);
+  if (Refresh(x, source.width, &x_)) PrepareAcross(&x_);
+  if (Refresh(y, source.height, &y_)) PrepareDown(&y_);
+  const int64_t left = static_cast<int64_t>(std::floor(x)) + x_.low;
+  const int64_t right = static_cast<int64_t>(std::floor(x)) + x_.high;
+  const int64_t top = static_cast<int64_t>(std::floor(y));
+  const DownKernel down = BestDownKernel();
+  const AcrossKernel across = BestAcrossKernel();
+  const auto room = static_cast<size_t>(3 * (right - left) + 6 * x_.stride + kLinePadding);
+  if (line_.size() < room) line_.resize(room);
+  rows_.resize(static_cast<size_t>(y_.stride));
+  for (int i = 0; i < outputs_; ++i) {
+    const auto index = static_cast<size_t>(i);
+    const int taps = y_.count[index];
+    ForEachRun(source, left, right, [&](int64_t from, int64_t length) {
+      for (int k = 0; k < taps; ++k) {
+        rows_[static_cast<size_t>(k)] = source.at(from, top + y_.start[index] + k);
+      }
+      down({rows_.data(), y_.down.data() + index * static_cast<size_t>(y_.stride), taps,
+            static_cast<int>(3 * length), line_.data() + 3 * (from - left)});
+    });
+    across({line_.data(), x_.first_value.data(), x_.across.data(), x_.pairs.data(),
+            (x_.stride + 1) / 2, outputs_, out->row(i)});
+  }
+}
+
+// PIL's passes to the letter: across, 8 bits, down. Enlarging is rare and may be slow.
+void MosaicResampler::RunCubic(const Mosaic& source, double x, double y, Image* out) {
+  Refresh(x, source.width, &x_);
+  Refresh(y, source.height, &y_);
+  const int64_t left = static_cast<int64_t>(std::floor(x)) + x_.low;
+  const int64_t top = static_cast<int64_t>(std::floor(y)) + y_.low;
+  const int width = static_cast<int>(x_.high - x_.low), height = static_cast<int>(y_.high - y_.low);
+  if (window_.width != width || window_.height != height) window_ = Image(width, height, 3);
+  CopyWindow(source, left, top, &window_);
+  const size_t stride = static_cast<size_t>(outputs_) * 3;
+  narrow_.resize(stride * static_cast<size_t>(height));
+  constexpr int64_t kHalf = int64_t{1} << (kCubicBits - 1);
+  const auto weight = [](const Axis& axis, int i, int k) {
+    return RoundCubic(axis.weights[static_cast<size_t>(i) * axis.stride + static_cast<size_t>(k)]);
+  };
+  for (int i = 0; i < outputs_; ++i) {
+    const int start = static_cast<int>(x_.start[static_cast<size_t>(i)] - x_.low);
+    for (int row = 0; row < height; ++row) {
+      int64_t sum[3] = {kHalf, kHalf, kHalf};
+      for (int k = 0; k < x_.count[static_cast<size_t>(i)]; ++k) {
+        for (int c = 0; c < 3; ++c) sum[c] += weight(x_, i, k) * window_.at(start + k, row)[c];
+      }
+      for (int c = 0; c < 3; ++c) {
+        narrow_[stride * static_cast<size_t>(row) + static_cast<size_t>(3 * i + c)] = Clip8(sum[c]);
+      }
+    }
+  }
+  for (int i = 0; i < outputs_; ++i) {
+    const auto start = static_cast<size_t>(y_.start[static_cast<size_t>(i)] - y_.low);
+    for (size_t v = 0; v < stride; ++v) {
+      int64_t sum = kHalf;
+      for (int k = 0; k < y_.count[static_cast<size_t>(i)]; ++k) {
+        sum += weight(y_, i, k) * narrow_[stride * (start + static_cast<size_t>(k)) + v];
+      }
+      out->row(i)[v] = Clip8(sum);
+    }
+  }
+}
+
+}  // namespace eosin::core
