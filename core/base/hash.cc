@@ -2,6 +2,7 @@
 #include "core/base/hash.h"
 
 #include <openssl/evp.h>
+#include <xxhash.h>
 #include <fstream>
 #include <vector>
 
@@ -11,6 +12,24 @@ namespace eosin::core {
 namespace {
 
 EVP_MD_CTX* Context(void* context) { return static_cast<EVP_MD_CTX*>(context); }
+
+XXH3_state_t* State(void* state) { return static_cast<XXH3_state_t*>(state); }
+
+std::string ToHex(const unsigned char* bytes, size_t size) {
+  static const char* const kDigits = "0123456789abcdef";
+  std::string text;
+  for (size_t i = 0; i < size; ++i) {
+    text += kDigits[bytes[i] >> 4];
+    text += kDigits[bytes[i] & 15];
+  }
+  return text;
+}
+
+std::string ToHex(XXH128_hash_t hash) {
+  XXH128_canonical_t canonical;
+  XXH128_canonicalFromHash(&canonical, hash);
+  return ToHex(canonical.digest, sizeof canonical.digest);
+}
 
 std::ifstream Open(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
@@ -34,14 +53,18 @@ std::string Sha256::Hex() {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int size = 0;
   EVP_DigestFinal_ex(Context(context_), digest, &size);
-  static const char* const kDigits = "0123456789abcdef";
-  std::string text;
-  for (unsigned int i = 0; i < size; ++i) {
-    text += kDigits[digest[i] >> 4];
-    text += kDigits[digest[i] & 15];
-  }
-  return text;
+  return ToHex(digest, size);
 }
+
+Xxh3::Xxh3() : state_(XXH3_createState()) { XXH3_128bits_reset(State(state_)); }
+
+Xxh3::~Xxh3() { XXH3_freeState(State(state_)); }
+
+void Xxh3::Update(const void* data, size_t size) { XXH3_128bits_update(State(state_), data, size); }
+
+std::string Xxh3::Hex() const { return ToHex(XXH3_128bits_digest(State(state_))); }
+
+std::string Xxh3Hex(const void* data, size_t size) { return ToHex(XXH3_128bits(data, size)); }
 
 std::string Sha256Hex(std::string_view bytes) {
   Sha256 hash;

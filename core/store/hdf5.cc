@@ -2,9 +2,12 @@
 #include "core/store/hdf5.h"
 
 #include <hdf5.h>
+#include <unistd.h>
+#include <zlib.h>
 #include <algorithm>
 #include <cstring>
 #include <mutex>
+#include <new>
 #include <utility>
 
 #include "core/base/error.h"
@@ -88,6 +91,26 @@ Handle StringType(size_t size) {
 
 std::vector<hsize_t> Extents(const std::vector<int64_t>& shape) {
   return {shape.begin(), shape.end()};
+}
+
+// A zlib stream of `bytes` whose tail beyond `used` is zeros: what is used is stored as it is
+// (pixels that are compressed already do not shrink), the tail as a few bytes.
+std::vector<uint8_t> PackPartlyFull(const std::vector<uint8_t>& bytes, size_t used) {
+  z_stream stream{};
+  if (deflateInit(&stream, Z_NO_COMPRESSION) != Z_OK) throw std::bad_alloc();
+  std::vector<uint8_t> packed(deflateBound(&stream, static_cast<uLong>(bytes.size())));
+  stream.next_out = packed.data();
+  stream.avail_out = static_cast<uInt>(packed.size());
+  stream.next_in = const_cast<Bytef*>(bytes.data());
+  stream.avail_in = static_cast<uInt>(used);
+  deflate(&stream, Z_BLOCK);
+  deflateParams(&stream, Z_BEST_SPEED, Z_DEFAULT_STRATEGY);
+  stream.avail_in = static_cast<uInt>(bytes.size() - used);
+  const int result = deflate(&stream, Z_FINISH);
+  packed.resize(stream.total_out);
+  deflateEnd(&stream);
+  if (result != Z_STREAM_END) throw std::bad_alloc();
+  return packed;
 }
 
 Handle FileAccess() {
@@ -234,6 +257,35 @@ std::vector<double> Object::GetDoubles(const std::string& name) const {
   return values;
 }
 
+std::vector<std::string> Object::AttributeNames() const {
+  const auto lock = Lock();
+  std::vector<std::string> names;
+  auto take = [](hid_t, const char* name, const H5A_info_t*, void* out) -> herr_t {
+    static_cast<std::vector<std::string>*>(out)->push_back(name);
+    return 0;
+  };
+  if (H5Aiterate2(handle_.id(), H5_INDEX_NAME, H5_ITER_INC, nullptr, take, &names) < 0) {
+    Throw("attribute names");
+  }
+  return names;
+}
+
+std::string Object::AttributeBytes(const std::string& name) const {
+  const auto lock = Lock();
+  const Handle attribute(H5Aopen(handle_.id(), name.c_str(), H5P_DEFAULT), H5Aclose);
+  if (!attribute.open()) Throw("attribute " + name);
+  const Handle type(H5Aget_type(attribute.id()), H5Tclose);
+  const H5T_class_t kind = H5Tget_class(type.id());
+  if (kind == H5T_STRING) return "s" + GetString(name);
+  const auto bytes = [](char letter, const auto& values) {
+    return letter + std::string(reinterpret_cast<const char*>(values.data()),
+                                values.size() * sizeof values[0]);
+  };
+  if (kind == H5T_INTEGER) return bytes('i', GetInt64s(name));
+  if (kind == H5T_FLOAT) return bytes('f', GetDoubles(name));
+  Throw("attribute " + name + " (of an unknown kind)");
+}
+
 Dataset::Dataset(Handle handle, std::string source, bool writing)
     : Object(std::move(handle), std::move(source), writing) {
   const Handle space = Space(H5Dget_space(handle_.id()));
@@ -278,14 +330,79 @@ void Dataset::ReadPart(Type type, int64_t start, int64_t count, void* out) const
   }
 }
 
+Type Dataset::type() const {
+  const auto lock = Lock();
+  const Handle type(H5Dget_type(handle_.id()), H5Tclose);
+  for (const Type known : {Type::kUint8, Type::kInt64, Type::kUint64, Type::kFloat32}) {
+    if (H5Tequal(type.id(), FileType(known)) > 0) return known;
+  }
+  Throw("a dataset (its element type)");
+}
+
 void Dataset::WriteChunk(int64_t start, const std::vector<uint8_t>& bytes, int64_t new_size) {
   const auto lock = Lock();
   const hsize_t extent = static_cast<hsize_t>(new_size), offset = static_cast<hsize_t>(start);
+  const size_t used = static_cast<size_t>(new_size - start);
+  const bool full = used >= bytes.size();
+  std::vector<uint8_t> packed;
+  if (!full) packed = PackPartlyFull(bytes, used);
+  const std::vector<uint8_t>& data = full ? bytes : packed;
+  constexpr uint32_t kSkipDeflate = 1;  // bit 0: the first filter was not applied
   if (H5Dset_extent(handle_.id(), &extent) < 0 ||
-      H5Dwrite_chunk(handle_.id(), H5P_DEFAULT, 0, &offset, bytes.size(), bytes.data()) < 0) {
+      H5Dwrite_chunk(handle_.id(), H5P_DEFAULT, full ? kSkipDeflate : 0, &offset, data.size(),
+                     data.data()) < 0) {
     Throw("a chunk");
   }
   shape_[0] = new_size;
+}
+
+RawLayout Dataset::Layout() const {
+  const auto lock = Lock();
+  RawLayout raw;
+  const Handle create(H5Dget_create_plist(handle_.id()), H5Pclose);
+  const Handle file(H5Iget_file_id(handle_.id()), H5Fclose);
+  const Handle file_create(H5Fget_create_plist(file.id()), H5Pclose);
+  hsize_t user_block = 0;
+  H5Pget_userblock(file_create.id(), &user_block);
+  if (shape_.size() != 1 || type() != Type::kUint8 || user_block != 0) return raw;
+  switch (H5Pget_layout(create.id())) {
+    case H5D_CONTIGUOUS: {
+      const haddr_t address = H5Dget_offset(handle_.id());
+      raw.chunk = shape_[0];
+      if (shape_[0] > 0 && (address == HADDR_UNDEF || H5Pget_external_count(create.id()) > 0)) {
+        return raw;
+      }
+      if (shape_[0] > 0) raw.addresses = {static_cast<int64_t>(address)};
+      break;
+    }
+    case H5D_CHUNKED: {
+      hsize_t chunk = 0;
+      H5Pget_chunk(create.id(), 1, &chunk);
+      raw.chunk = static_cast<int64_t>(chunk);
+      const bool filtered = H5Pget_nfilters(create.id()) > 0;
+      for (int64_t start = 0; start < shape_[0]; start += raw.chunk) {
+        const hsize_t offset = static_cast<hsize_t>(start);
+        unsigned skipped = 0;
+        haddr_t address = HADDR_UNDEF;
+        hsize_t size = 0;
+        if (H5Dget_chunk_info_by_coord(handle_.id(), &offset, &skipped, &address, &size) < 0) {
+          Throw("the place of a chunk");
+        }
+        const bool plain = address != HADDR_UNDEF && size == chunk &&
+                           (!filtered || skipped == (1U << H5Pget_nfilters(create.id())) - 1);
+        raw.addresses.push_back(plain ? static_cast<int64_t>(address) : -1);
+      }
+      break;
+    }
+    default:
+      return raw;
+  }
+  int* fd = nullptr;
+  if (H5Fget_vfd_handle(file.id(), H5P_DEFAULT, reinterpret_cast<void**>(&fd)) < 0 || !fd) {
+    return raw;
+  }
+  raw.fd = ::dup(*fd);
+  return raw;
 }
 
 Group Group::CreateGroup(const std::string& name) {
@@ -306,7 +423,7 @@ Group Group::OpenGroup(const std::string& name) const {
 }
 
 Dataset Group::Create(const std::string& name, Type type, const std::vector<int64_t>& shape,
-                      const std::vector<int64_t>& chunk, const void* values) {
+                      const std::vector<int64_t>& chunk, const void* values, bool deflate) {
   const auto lock = Lock();
   const Handle create = Properties(H5P_DATASET_CREATE);
   H5Pset_obj_track_times(create.id(), false);
@@ -316,6 +433,7 @@ Dataset Group::Create(const std::string& name, Type type, const std::vector<int6
     H5Pset_chunk(create.id(), static_cast<int>(chunk.size()), Extents(chunk).data());
     limits[0] = H5S_UNLIMITED;
   }
+  if (deflate) H5Pset_deflate(create.id(), 1);
   const Handle space =
       Space(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), limits.data()));
   Handle dataset(H5Dcreate2(handle_.id(), name.c_str(), FileType(type), space.id(), H5P_DEFAULT,
@@ -331,7 +449,7 @@ Dataset Group::Create(const std::string& name, Type type, const std::vector<int6
 }
 
 Dataset Group::CreateBytes(const std::string& name, int64_t chunk) {
-  return Create(name, Type::kUint8, {0}, {chunk}, nullptr);
+  return Create(name, Type::kUint8, {0}, {chunk}, nullptr, true);
 }
 
 Dataset Group::OpenDataset(const std::string& name) const {

@@ -61,6 +61,9 @@ class Object {
   std::string GetString(const std::string& name) const;
   std::vector<int64_t> GetInt64s(const std::string& name) const;
   std::vector<double> GetDoubles(const std::string& name) const;
+  std::vector<std::string> AttributeNames() const;  // sorted
+  // "i", "f" or "s" and the values as bytes: int64 or double, little-endian, or UTF-8.
+  std::string AttributeBytes(const std::string& name) const;
 
  protected:
   Object() = default;
@@ -78,6 +81,13 @@ class Object {
   int64_t AttributeCount(const std::string& name) const;
 };
 
+// Where the elements of a 1-d uint8 dataset lie in its file, for reading past the library.
+struct RawLayout {
+  int fd = -1;                     // the library's own descriptor, duplicated: the caller closes it
+  int64_t chunk = 0;               // elements a chunk; a contiguous dataset is one chunk
+  std::vector<int64_t> addresses;  // of each chunk; -1: compressed, or never written
+};
+
 class Dataset : public Object {
  public:
   Dataset() = default;
@@ -85,6 +95,7 @@ class Dataset : public Object {
   const std::vector<int64_t>& shape() const { return shape_; }
   bool open() const { return handle_.open(); }
   void Close() { handle_.Reset(); }
+  Type type() const;  // StoreError when it is none of ours
 
   // All elements, row-major. Integers and floats convert to T where HDF5 can.
   template <typename T>
@@ -100,9 +111,12 @@ class Dataset : public Object {
     ReadPart(TypeOf<T>(), start, count, values.data());
     return values;
   }
-  // One whole chunk of an extendable 1-d uint8 dataset, from `start` (a multiple of the chunk
-  // length); grows the dataset to `new_size` elements. `bytes` has the chunk's full length.
+  // One chunk of a dataset of CreateBytes, from `start` (a multiple of the chunk length), where the
+  // dataset then ends at `new_size`. `bytes` has the chunk's full length. A last chunk that is not
+  // full (new_size < start + length) takes only as much of the file as it is full.
   void WriteChunk(int64_t start, const std::vector<uint8_t>& bytes, int64_t new_size);
+  // fd is -1 when the layout is one that must be read through the library.
+  RawLayout Layout() const;
 
  private:
   friend class Group;
@@ -125,7 +139,8 @@ class Group : public Object {
                         const std::vector<int64_t>& shape, const std::vector<int64_t>& chunk = {}) {
     return Create(name, TypeOf<T>(), shape, chunk, values.data());
   }
-  // Empty 1-d dataset to be filled by WriteChunk.
+  // Empty 1-d dataset to be filled by WriteChunk. It has HDF5's deflate filter, which full chunks
+  // skip: they lie in the file as they are.
   Dataset CreateBytes(const std::string& name, int64_t chunk);
   Dataset OpenDataset(const std::string& name) const;
   bool Has(const std::string& name) const;  // a direct member, group or dataset
@@ -139,7 +154,7 @@ class Group : public Object {
 
  private:
   Dataset Create(const std::string& name, Type type, const std::vector<int64_t>& shape,
-                 const std::vector<int64_t>& chunk, const void* values);
+                 const std::vector<int64_t>& chunk, const void* values, bool deflate = false);
 };
 
 // A file is its root group.

@@ -13,7 +13,8 @@
 //     bytes, offsets            PNG masks of class ids, as tiles/; attr `classes` is their map
 //   preview/<name> uint8        JPEG bytes, optional
 //
-// Each dataset carries `xxh3`, the XXH3-128 of its elements, so that a store can be verified.
+// Each dataset carries `xxh3`, the XXH3-128 of its elements, and the root one of all attributes, so
+// that a store can be verified (store_check.h).
 //
 // Stores hold nothing that depends on where, when or with how many threads they were made.
 #pragma once
@@ -21,14 +22,17 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "core/base/files.h"
+#include "core/base/hash.h"
 #include "core/image/codec.h"
 #include "core/image/image.h"
+#include "core/store/byte_reader.h"
 #include "core/store/hdf5.h"
 
 namespace eosin::core {
@@ -73,13 +77,16 @@ class TileStoreWriter {
   TileStoreWriter(const TileStoreWriter&) = delete;
   TileStoreWriter& operator=(const TileStoreWriter&) = delete;
 
+  // Makes room for so many tiles; optional.
+  void Reserve(int64_t tiles);
   // bytes: the tile in the store's encoding; empty if and only if status is kBad. They are checked
   // neither for their size nor for being pictures.
   void Append(int64_t x, int64_t y, std::span<const uint8_t> bytes, float tissue = 1,
               TileStatus status = TileStatus::kOk);
   void SetPreview(const std::string& name, const Bytes& jpeg);
   // One value a tile, in the order of Append; Finish throws DataError where a count differs.
-  void SetLabels(const std::string& name, std::vector<int64_t> class_ids, const std::string& classes);
+  void SetLabels(const std::string& name, std::vector<int64_t> class_ids,
+                 const std::string& classes);
   // PNG masks; classes: what the ids mean, as tiling::ClassMap writes it.
   void SetLabelMasks(const std::string& name, std::vector<Bytes> masks, const std::string& classes);
   void SetQuality(const std::string& name, std::vector<float> scores);
@@ -90,20 +97,34 @@ class TileStoreWriter {
   void Finish();
 
  private:
+  struct Labels {
+    std::string name, classes;
+    std::vector<int64_t> ids;
+    std::vector<Bytes> masks;
+    bool is_mask = false;
+  };
   void FlushChunk();
   void WriteCoords();
+  void WriteQuality();
+  void WriteLabels();
+  void WriteInfo();
 
   TileStoreInfo info_;
   AtomicFile target_;
   hdf5::File file_;
   hdf5::Dataset bytes_;
-  Bytes chunk_;          // the chunk being filled
+  Bytes chunk_;  // the chunk being filled, and how far it is
+  size_t filled_ = 0;
   int64_t flushed_ = 0;  // bytes in the file
   std::vector<int64_t> coords_;
   std::vector<uint64_t> offsets_{0};
   std::vector<float> tissue_;
   std::vector<uint8_t> status_;
-  std::vector<std::pair<std::string, std::vector<int64_t>>> labels_;
+  Xxh3 hash_;  // of tiles/bytes
+  std::vector<Labels> labels_;
+  std::vector<std::pair<std::string, std::vector<float>>> quality_;
+  std::vector<float> stain_;
+  std::vector<std::string> stain_columns_;
   std::vector<std::pair<std::string, Bytes>> previews_;
   bool finished_ = false;
 };
@@ -132,7 +153,7 @@ class TileStoreReader {
 
   std::vector<std::string> label_names() const;  // those with class ids
   std::vector<int64_t> ReadLabels(const std::string& name) const;
-  std::vector<std::string> mask_names() const;  // those with masks
+  std::vector<std::string> mask_names() const;                    // those with masks
   Image ReadLabelMask(const std::string& name, int64_t i) const;  // class ids, the tile's size
   std::string LabelClasses(const std::string& name) const;        // of either kind; may be empty
   std::vector<std::string> quality_names() const;
@@ -147,17 +168,26 @@ class TileStoreReader {
 
  private:
   [[noreturn]] void Refuse(const std::string& why) const;
+  struct Masks {
+    std::vector<uint64_t> offsets;
+    ByteReader bytes;
+  };
+  void CheckName(const std::string& what, const std::string& name,
+                 const std::vector<std::string>& names) const;
   void ReadInfo();
   void ReadIndex();
+  void CheckOptional();
+  void ReadMasks(const std::string& name);
 
   std::filesystem::path path_;
   hdf5::File file_;
-  hdf5::Dataset bytes_;
+  ByteReader bytes_;
   TileStoreInfo info_;
   std::vector<int64_t> coords_;
   std::vector<uint64_t> offsets_;
   std::vector<float> tissue_;
   std::vector<uint8_t> status_;
+  std::map<std::string, Masks> masks_;
 };
 
 // Coordinates alone in CLAM's own layout, for slides where no pyramid level has the tiles' scale:

@@ -65,7 +65,7 @@ void WriteStore(const fs::path& path, const std::string& encoding, int side, int
   writer.SetPreview("grid", EncodeJpeg(Tile(16, 0), 80));
   std::vector<int64_t> ids(static_cast<size_t>(count));
   for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int64_t>(i % 3);
-  writer.SetLabels("tissue_type", ids);
+  writer.SetLabels("tissue_type", ids, "benign=0,tumour=1,stroma=2");
   writer.Finish();
 }
 

@@ -44,7 +44,7 @@ void WriteStore(const fs::path& path, uint8_t first, const std::vector<core::Til
     }
     writer.Append(static_cast<int64_t>(16 * i), 0, bytes, 1, status[i]);
   }
-  if (!labels.empty()) writer.SetLabels("class", labels);
+  if (!labels.empty()) writer.SetLabels("class", labels, "");
   writer.Finish();
 }
 
