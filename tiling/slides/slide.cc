@@ -2,170 +2,62 @@
 #include "tiling/slides/slide.h"
 
 #include <fmt/format.h>
-#include <openslide.h>
-#include <tiffio.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
-#include <mutex>
 
 #include "core/base/error.h"
+#include "tiling/slides/mpp.h"
+#include "tiling/slides/openslide_slide.h"
 
 namespace eosin::tiling {
 namespace {
 
-constexpr double kFinestMpp = 0.05;
-constexpr double kCoarsestMpp = 20;
 constexpr const char* kOverrideHint =
     "if you know the scanner's scale, give it: --mpp-override 0.25 (um per pixel at full size)";
 
-double Number(const std::map<std::string, std::string>& properties, const std::string& key) {
-  const auto found = properties.find(key);
-  if (found == properties.end()) return 0;
-  char* end = nullptr;
-  const double value = std::strtod(found->second.c_str(), &end);
-  return end == found->second.c_str() || !std::isfinite(value) ? 0 : value;
-}
-
-std::string Text(const std::map<std::string, std::string>& properties, const std::string& key) {
-  const auto found = properties.find(key);
-  return found == properties.end() ? "" : found->second;
-}
-
-// um per pixel from a TIFF resolution, 0 when there is none.
-double TiffMpp(const std::map<std::string, std::string>& properties, const char* axis) {
-  const double resolution = Number(properties, fmt::format("tiff.{}Resolution", axis));
-  const std::string unit = Text(properties, "tiff.ResolutionUnit");
-  if (resolution <= 0) return 0;
-  if (unit == "centimeter") return 10000.0 / resolution;
-  if (unit == "inch") return 25400.0 / resolution;
-  return 0;
-}
-
 }  // namespace
 
-double SlideMpp::mean() const { return std::sqrt(x * y); }
-
-SlideMpp FindMpp(const std::map<std::string, std::string>& properties) {
-  SlideMpp mpp;
-  auto take = [&](double x, double y, const std::string& source) {
-    if (mpp.known() || (x <= 0 && y <= 0)) return;
-    if (x <= 0) x = y;
-    if (y <= 0) y = x;
-    auto sane = [](double value) { return value >= kFinestMpp && value <= kCoarsestMpp; };
-    if (!sane(x) || !sane(y)) {
-      if (mpp.doubt.empty()) mpp.doubt = fmt::format("{} says {:.4g} um/px", source, x);
-    } else if (std::max(x, y) > 1.1 * std::min(x, y)) {
-      mpp.doubt = fmt::format("{} says {:.4g} x {:.4g} um/px", source, x, y);
-    } else {
-      mpp.x = x;
-      mpp.y = y;
-      mpp.source = source;
-    }
-  };
-  take(Number(properties, OPENSLIDE_PROPERTY_NAME_MPP_X),
-       Number(properties, OPENSLIDE_PROPERTY_NAME_MPP_Y), OPENSLIDE_PROPERTY_NAME_MPP_X);
-  take(TiffMpp(properties, "X"), TiffMpp(properties, "Y"), "tiff.XResolution");
-  return mpp;
-}
-
-void Slide::Close::operator()(openslide_t* handle) const { openslide_close(handle); }
-
-Slide Slide::Open(const fs::path& path) {
-  Slide slide;
-  slide.path_ = path;
-  slide.OpenHandle();
-  slide.ReadProperties();
-  slide.ReadGeometry();
-  return slide;
-}
-
-void Slide::OpenHandle() {
+std::unique_ptr<Slide> Slide::Open(const fs::path& path, SlideReader) {
   std::error_code ignored;
-  if (!fs::exists(path_, ignored)) {
-    throw core::SlideError("no such slide: " + path_.string(), "check the path");
+  if (!fs::exists(path, ignored)) {
+    throw core::SlideError("no such slide: " + path.string(), "check the path");
   }
-  if (fs::is_directory(path_, ignored) || ::access(path_.c_str(), R_OK) != 0) {
-    throw core::SlideError("cannot read " + path_.string() + ": " +
-                               std::strerror(fs::is_directory(path_, ignored) ? EISDIR : errno),
-                           "give the path of a slide file that you may read");
-  }
-  // OpenSlide reports what libtiff says; libtiff need not print it as well.
-  static std::once_flag once;
-  std::call_once(once, [] {
-    TIFFSetErrorHandler(nullptr);
-    TIFFSetWarningHandler(nullptr);
-  });
-  handle_.reset(openslide_open(path_.c_str()));
-  if (!handle_) {
+  const bool folder = fs::is_directory(path, ignored);
+  if (folder || ::access(path.c_str(), R_OK) != 0) {
     throw core::SlideError(
-        "cannot open " + path_.string() + ": OpenSlide does not know this kind of file",
-        "is it a whole-slide image, whole and not truncated? For MRXS the folder beside it is "
-        "needed");
+        "cannot read " + path.string() + ": " + std::strerror(folder ? EISDIR : errno),
+        "give the path of a slide file that you may read");
   }
-  if (const char* error = openslide_get_error(handle_.get())) {
-    throw core::SlideError("cannot open " + path_.string() + ": " + error,
-                           "the file is damaged or was not copied whole; fetch it again");
-  }
+  return std::make_unique<OpenSlideSlide>(path);
 }
 
-void Slide::ReadProperties() {
-  for (const char* const* name = openslide_get_property_names(handle_.get()); name && *name;
-       ++name) {
-    const char* value = openslide_get_property_value(handle_.get(), *name);
-    if (value) properties_[*name] = value;
+void Slide::FinishGeometry() {
+  for (const SlideLevel& level : geometry_.levels) {
+    if (level.width <= 0 || level.height <= 0 || level.downsample <= 0) geometry_.levels.clear();
   }
-  vendor_ = Text(properties_, OPENSLIDE_PROPERTY_NAME_VENDOR);
-  objective_power_ = Number(properties_, OPENSLIDE_PROPERTY_NAME_OBJECTIVE_POWER);
-}
-
-void Slide::ReadGeometry() {
-  const int count = openslide_get_level_count(handle_.get());
-  for (int level = 0; level < count; ++level) {
-    SlideLevel entry;
-    openslide_get_level_dimensions(handle_.get(), level, &entry.width, &entry.height);
-    entry.downsample = openslide_get_level_downsample(handle_.get(), level);
-    const auto side = [&](const char* name) {
-      return Number(properties_, fmt::format("openslide.level[{}].tile-{}", level, name));
-    };
-    const bool smaller_than_tile = static_cast<double>(entry.width) < side("width") ||
-                                   static_cast<double>(entry.height) < side("height");
-    if (smaller_than_tile && level > 0) break;
-    misread_ = smaller_than_tile;
-    geometry_.levels.push_back(entry);
-  }
-  if (geometry_.levels.empty() || geometry_.levels[0].width <= 0 ||
-      geometry_.levels[0].height <= 0) {
+  if (geometry_.levels.empty()) {
     throw core::SlideError(path_.string() + " has no pixels", "the file is damaged");
   }
   geometry_.width = geometry_.levels[0].width;
   geometry_.height = geometry_.levels[0].height;
-  geometry_.mpp = FindMpp(properties_);
+  geometry_.mpp = FindMpp(properties_, &warnings_);
+  const auto vendor = properties_.find("openslide.vendor");
+  if (vendor != properties_.end()) vendor_ = vendor->second;
+  objective_power_ = PropertyNumber(properties_, "openslide.objective-power");
 
-  const auto bound = [&](const char* key) {
-    return static_cast<int64_t>(std::llround(Number(properties_, key)));
-  };
-  const int64_t x = bound(OPENSLIDE_PROPERTY_NAME_BOUNDS_X);
-  const int64_t y = bound(OPENSLIDE_PROPERTY_NAME_BOUNDS_Y);
-  const int64_t width = bound(OPENSLIDE_PROPERTY_NAME_BOUNDS_WIDTH);
-  const int64_t height = bound(OPENSLIDE_PROPERTY_NAME_BOUNDS_HEIGHT);
   geometry_.bounds = {0, 0, geometry_.width, geometry_.height};
+  const auto bound = [&](const char* name) {
+    const double value = PropertyNumber(properties_, std::string("openslide.bounds-") + name);
+    return std::llround(std::clamp(value, -1.0, 1e12));
+  };
+  const int64_t x = bound("x"), y = bound("y"), width = bound("width"), height = bound("height");
   if (width > 0 && height > 0 && x >= 0 && y >= 0 && x < geometry_.width && y < geometry_.height) {
     geometry_.bounds = {x, y, std::min(width, geometry_.width - x),
                         std::min(height, geometry_.height - y)};
   }
-}
-
-std::vector<std::string> Slide::associated_names() const {
-  std::vector<std::string> names;
-  for (const char* const* name = openslide_get_associated_image_names(handle_.get()); name && *name;
-       ++name) {
-    names.push_back(*name);
-  }
-  return names;
 }
 
 void Slide::OverrideMpp(double mpp) {
@@ -184,39 +76,48 @@ const SlideMpp& Slide::RequireMpp() const {
   throw core::SlideError(path_.string() + " does not say its scale (no mpp)", kOverrideHint);
 }
 
-core::Image Slide::ReadRegion(int64_t x0, int64_t y0, int level, int width, int height) {
-  if (!handle_) OpenHandle();  // the last attempt to reopen failed
-  const size_t count = static_cast<size_t>(width) * static_cast<size_t>(height);
-  std::vector<uint32_t> argb(count);
-  openslide_read_region(handle_.get(), argb.data(), x0, y0, level, width, height);
-  if (const char* error = openslide_get_error(handle_.get())) {
-    const std::string reason = error;
-    handle_.reset();
-    try {
-      OpenHandle();
-    } catch (const core::SlideError&) {
-      handle_.reset();  // the next read tries again and tells why
+bool Slide::StoresJpeg(int) const { return false; }
+int64_t Slide::StoredBytes(int, int64_t) const { return 0; }
+bool Slide::AppendJpeg(int, int64_t, core::Bytes*, std::string* error) const {
+  if (error) *error = "the level does not store JPEG tiles that can be copied";
+  return false;
+}
+
+core::Image Slide::ReadRegion(int level, int64_t x, int64_t y, int width, int height) const {
+  const SlideLevel& l = this->level(level);
+  core::Image image(width, height, 3, 255);
+  const int64_t left = std::max<int64_t>(x, 0), top = std::max<int64_t>(y, 0);
+  const int64_t right = std::min(x + width, l.width), bottom = std::min(y + height, l.height);
+  if (left >= right || top >= bottom) return image;
+  std::unique_ptr<TileDecoder> decoder;
+  {
+    const std::lock_guard lock(spare_mutex_);
+    decoder = std::move(spare_);
+  }
+  if (!decoder) decoder = NewDecoder();
+  core::Image tile(l.tile_width, l.tile_height, 3);
+  for (int64_t row = top / l.tile_height; row * l.tile_height < bottom; ++row) {
+    for (int64_t column = left / l.tile_width; column * l.tile_width < right; ++column) {
+      std::string error;
+      if (!decoder->Decode(level, row * l.columns() + column, 1, tile.pixels.data(),
+                           static_cast<ptrdiff_t>(tile.stride()), &error)) {
+        throw core::SlideError(
+            fmt::format("cannot read {} at {},{} of level {}: {}", path_.string(),
+                        column * l.tile_width, row * l.tile_height, level, error),
+            "the file is damaged there; fetch it again or leave the part out (--roi)");
+      }
+      const int64_t x0 = std::max(left, column * l.tile_width);
+      const int64_t x1 = std::min(right, (column + 1) * l.tile_width);
+      const int64_t y1 = std::min(bottom, (row + 1) * l.tile_height);
+      for (int64_t v = std::max(top, row * l.tile_height); v < y1; ++v) {
+        std::copy_n(tile.at(static_cast<int>(x0 - column * l.tile_width),
+                            static_cast<int>(v - row * l.tile_height)),
+                    (x1 - x0) * 3, image.at(static_cast<int>(x0 - x), static_cast<int>(v - y)));
+      }
     }
-    throw core::SlideError(
-        fmt::format("cannot read {} at {},{}: {}", path_.string(), x0, y0, reason),
-        "the file is damaged there; fetch it again or leave the part out (--roi)");
   }
-  if (misread_) {
-    throw core::SlideError(
-        fmt::format("{} ({} x {} px) is smaller than one of its TIFF tiles, which "
-                    "OpenSlide misreads",
-                    path_.string(), geometry_.width, geometry_.height),
-        "save the picture again with smaller tiles");
-  }
-  core::Image image(width, height, 3);
-  for (size_t i = 0; i < count; ++i) {
-    // Premultiplied: adding white's share is the blend.
-    const uint32_t p = argb[i];
-    const uint32_t white = 255 - (p >> 24);
-    image.pixels[3 * i] = static_cast<uint8_t>(((p >> 16) & 255) + white);
-    image.pixels[3 * i + 1] = static_cast<uint8_t>(((p >> 8) & 255) + white);
-    image.pixels[3 * i + 2] = static_cast<uint8_t>((p & 255) + white);
-  }
+  const std::lock_guard lock(spare_mutex_);
+  spare_ = std::move(decoder);
   return image;
 }
 

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -43,9 +44,9 @@ class Slide {
   const std::vector<SlideLevel>& levels() const { return geometry_.levels; }
   const SlideLevel& level(int i) const { return geometry_.levels.at(static_cast<size_t>(i)); }
   const SlideMpp& mpp() const { return geometry_.mpp; }
-  const std::string& vendor() const { return vendor_; }              // OpenSlide's word, "aperio"
-  const std::string& reader() const { return reader_; }              // "tiff", "openslide 4.0.1"
-  double objective_power() const { return objective_power_; }        // 0 unknown
+  const std::string& vendor() const { return vendor_; }        // OpenSlide's word, "aperio"
+  const std::string& reader() const { return reader_; }        // "tiff", "openslide 4.0.1"
+  double objective_power() const { return objective_power_; }  // 0 unknown
   const std::map<std::string, std::string>& properties() const { return properties_; }
   // What a user should know about how the file was read, one sentence each.
   const std::vector<std::string>& warnings() const { return warnings_; }
@@ -77,6 +78,8 @@ class Slide {
 
  protected:
   Slide() = default;
+  // From levels and properties: sizes, scale, bounds, vendor, power. SlideError without levels.
+  void FinishGeometry();
 
   fs::path path_;
   SlideGeometry geometry_;
@@ -84,6 +87,11 @@ class Slide {
   double objective_power_ = 0;
   std::map<std::string, std::string> properties_;
   std::vector<std::string> warnings_;
+
+ private:
+  // ReadRegion's decoder between calls.
+  mutable std::mutex spare_mutex_;
+  mutable std::unique_ptr<TileDecoder> spare_;
 };
 
 // Slide files by extension, for folders.
