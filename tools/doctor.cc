@@ -17,8 +17,8 @@
 #include "tools/command_line.h"
 #include "tools/commands.h"
 #ifdef EOSIN_WITH_SLIDES
-#include <openslide/openslide.h>
 #include <opencv2/core/version.hpp>
+#include "tiling/slides/openslide_slide.h"
 #endif
 
 namespace eosin::tools {
@@ -106,7 +106,7 @@ int RunDoctor(int argc, char** argv) {
   Fact("eosin", std::string(EOSIN_VERSION) + ", " + self.string());
   Fact("compiler", __VERSION__);
 #ifdef EOSIN_WITH_SLIDES
-  Fact("OpenSlide", openslide_get_version());
+  Fact("OpenSlide", tiling::OpenSlideVersion());
   Fact("OpenCV", CV_VERSION);
 #else
   Fact("OpenSlide", "not in this build (EOSIN_WITH_SLIDES is off): no eosin tile, no eosin synth");

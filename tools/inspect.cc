@@ -176,23 +176,25 @@ void InspectStore(const fs::path& path) {
 #ifdef EOSIN_WITH_SLIDES
 void InspectSlide(const fs::path& path) {
   const auto slide = tiling::Slide::Open(path);
-  const auto& geometry = slide.geometry();
+  const auto& geometry = slide->geometry();
   Fact("slide", path.string());
   Fact("file size", Size(static_cast<int64_t>(fs::file_size(path))));
-  Fact("vendor", slide.vendor());
-  Fact("size", fmt::format("{} x {} px", Thousands(slide.width()), Thousands(slide.height())));
-  const auto& mpp = slide.mpp();
+  Fact("vendor", slide->vendor());
+  Fact("reader", slide->reader());
+  Fact("size", fmt::format("{} x {} px", Thousands(slide->width()), Thousands(slide->height())));
+  const auto& mpp = slide->mpp();
   if (mpp.known()) {
     Fact("scale", fmt::format("{:.6g} x {:.6g} um/px from {}", mpp.x, mpp.y, mpp.source));
     Fact("field",
-         fmt::format("{:.2f} x {:.2f} mm", static_cast<double>(slide.width()) * mpp.x / 1e3,
-                     static_cast<double>(slide.height()) * mpp.y / 1e3));
+         fmt::format("{:.2f} x {:.2f} mm", static_cast<double>(slide->width()) * mpp.x / 1e3,
+                     static_cast<double>(slide->height()) * mpp.y / 1e3));
   } else {
     Fact("scale", "unknown: eosin tile needs --mpp-override");
   }
   if (!mpp.doubt.empty()) Fact("", mpp.doubt);
   Fact("objective",
-       slide.objective_power() > 0 ? fmt::format("{:g}x", slide.objective_power()) : "");
+       slide->objective_power() > 0 ? fmt::format("{:g}x", slide->objective_power()) : "");
+  const bool tiled = slide->reader() == "tiff";
   for (size_t i = 0; i < geometry.levels.size(); ++i) {
     const auto& level = geometry.levels[i];
     Fact(fmt::format("level {}", i),
@@ -200,12 +202,17 @@ void InspectSlide(const fs::path& path) {
              "{} x {} px, 1/{:.6g}{}", Thousands(level.width), Thousands(level.height),
              level.downsample,
              mpp.known() ? fmt::format(", {:.4g} um/px", mpp.mean() * level.downsample) : ""));
+    const bool jpeg = slide->StoresJpeg(static_cast<int>(i));
+    Fact("", fmt::format("{} {} of {} x {} px{}", Thousands(level.tile_count()),
+                         tiled ? "stored tiles" : "blocks", level.tile_width, level.tile_height,
+                         jpeg ? ", JPEG, can be copied (--align tiles)" : ""));
   }
   const auto& b = geometry.bounds;
-  if (b[0] != 0 || b[1] != 0 || b[2] != slide.width() || b[3] != slide.height()) {
+  if (b[0] != 0 || b[1] != 0 || b[2] != slide->width() || b[3] != slide->height()) {
     Fact("scanned part", fmt::format("x {} y {}, {} x {} px", b[0], b[1], b[2], b[3]));
   }
-  Fact("other pictures", Join(slide.associated_names()));
+  Fact("other pictures", Join(slide->associated_names()));
+  for (const std::string& warning : slide->warnings()) Fact("warning", warning);
 }
 #endif
 

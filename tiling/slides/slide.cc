@@ -122,8 +122,9 @@ core::Image Slide::ReadRegion(int level, int64_t x, int64_t y, int width, int he
 }
 
 const std::vector<std::string>& SlideExtensions() {
-  static const std::vector<std::string> kExtensions = {
-      ".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide"};
+  static const std::vector<std::string> kExtensions = {".svs",  ".tif",     ".tiff", ".ndpi",
+                                                       ".mrxs", ".scn",     ".vms",  ".vmu",
+                                                       ".bif",  ".svslide", ".czi"};
   return kExtensions;
 }
 
