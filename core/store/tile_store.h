@@ -93,6 +93,9 @@ class TileStoreWriter {
   // rows: (tiles, columns.size()), row-major.
   void SetStain(std::vector<float> rows, const std::vector<std::string>& columns);
   int64_t size() const { return static_cast<int64_t>(status_.size()); }
+  TileStatus status(int64_t i) const {
+    return static_cast<TileStatus>(status_.at(static_cast<size_t>(i)));
+  }
   int64_t bytes() const { return static_cast<int64_t>(offsets_.back()); }
   void Finish();
 
