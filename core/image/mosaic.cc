@@ -101,6 +101,7 @@ bool MosaicResampler::Refresh(double begin, int64_t size, Axis* axis) const {
       std::max(-static_cast<int64_t>(origin), SpanBegin(Centre(phase, ratio_, 0), support));
   const int64_t high = std::min(size - static_cast<int64_t>(origin),
                                 SpanEnd(Centre(phase, ratio_, outputs_ - 1), support));
+  low = std::min(low, high - 1);  // a window beyond the edge sees the last pixel
   if (axis->phase == phase && axis->low == low && axis->high == high) return false;
   axis->phase = phase;
   axis->low = low;

@@ -2,8 +2,8 @@
 // Carries out a plan into a tile store: copies or decodes once, scores, encodes and appends in the
 // plan's order, so that the store has the same bytes at any thread count.
 //
-// A tile whose pixels cannot be read is marked bad and costs nothing else. Tiles over a quality limit
-// are left out and reported.
+// A tile whose pixels cannot be read is marked bad and costs nothing else. Tiles over a quality
+// limit are left out and reported.
 #pragma once
 
 #include <cstdint>

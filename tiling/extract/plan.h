@@ -4,8 +4,8 @@
 //
 // Scale: a level whose mpp matches the asked one within 1 % is used as it is, and the tile's mpp is
 // then that level's. Otherwise tiles are resampled from the next finer level. With `align = tiles`
-// size, stride and level are the slide's own (the nearest level, within 5 %). One grid for the whole
-// slide starts at the bounds (0,0 when the slide has none; always 0,0 with `align = tiles`);
+// size, stride and level are the slide's own (the nearest level, within 5 %). One grid for the
+// whole slide starts at the bounds (0,0 when the slide has none; always 0,0 with `align = tiles`);
 // positions are computed in double and rounded once; a tile lies wholly inside the bounds and, if
 // there are any, wholly inside one region of interest.
 #pragma once

@@ -1,1 +1,255 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "tiling/extract/walk.h"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "core/base/interrupt.h"
+#include "core/image/mosaic.h"
+#include "tiling/extract/coverage.h"
+
+namespace eosin::tiling {
+namespace {
+
+using Buffer = std::unique_ptr<uint8_t[]>;
+
+// Buffers of decoded tiles, used again at once: their pages stay mapped and warm.
+class BufferPool {
+ public:
+  explicit BufferPool(size_t bytes) : bytes_(bytes) {}
+
+  Buffer Get() {
+    {
+      std::lock_guard lock(mutex_);
+      if (!free_.empty()) {
+        Buffer buffer = std::move(free_.back());
+        free_.pop_back();
+        return buffer;
+      }
+    }
+    return std::make_unique_for_overwrite<uint8_t[]>(bytes_);
+  }
+
+  void Put(Buffer buffer) {
+    std::lock_guard lock(mutex_);
+    free_.push_back(std::move(buffer));
+  }
+
+ private:
+  const size_t bytes_;
+  std::mutex mutex_;
+  std::vector<Buffer> free_;
+};
+
+// Threads meet in atomic counters: a planned tile's missing stored tiles, and a stored tile's
+// remaining users. Who takes the last one makes or frees.
+class Walk {
+ public:
+  Walk(const Slide& slide, const Plan& plan, const TileSink& sink, const WalkGate& gate)
+      : slide_(slide),
+        plan_(plan),
+        sink_(sink),
+        gate_(gate),
+        coverage_(slide.geometry(), plan),
+        pool_(static_cast<size_t>(coverage_.tile_bytes())),
+        tiles_(static_cast<size_t>(coverage_.slots())),
+        users_(tiles_.size()),
+        missing_(plan.tiles.size()) {
+    for (size_t slot = 0; slot < users_.size(); ++slot) {
+      users_[slot].store(coverage_.users(static_cast<int64_t>(slot)), std::memory_order_relaxed);
+    }
+    for (size_t i = 0; i < missing_.size(); ++i) {
+      const TileRange range = coverage_.Range(static_cast<int64_t>(i));
+      missing_[i].store(range.columns * range.rows, std::memory_order_relaxed);
+    }
+  }
+
+  WalkStats Run(int threads) {
+    {
+      std::vector<std::jthread> helpers;
+      const int64_t useful = std::min<int64_t>(threads, coverage_.slots());
+      for (int t = 1; t < useful; ++t) {
+        helpers.emplace_back([this, t] { Work(t); });
+      }
+      Work(0);
+    }
+    if (failure_) std::rethrow_exception(failure_);
+    WalkStats stats;
+    stats.tiles_covered = coverage_.slots();
+    stats.tiles_decoded = decoded_;
+    stats.bad_tiles = static_cast<int64_t>(errors_.size());
+    if (!errors_.empty()) stats.first_error = errors_.begin()->second;
+    return stats;
+  }
+
+ private:
+  // What a thread keeps from tile to tile.
+  struct Worker {
+    int thread;
+    std::unique_ptr<TileDecoder> decoder;
+    core::MosaicResampler resampler;
+    core::Image image;
+    std::vector<const uint8_t*> mosaic;
+    std::string error;
+  };
+
+  // A slot that was taken is finished, so that threads waiting at the gate for what it completes
+  // are not left waiting; only a failure stops them through the token.
+  void Work(int thread) {
+    try {
+      Worker worker{thread,
+                    slide_.NewDecoder(),
+                    core::MosaicResampler(coverage_.ratio(), plan_.tile_size),
+                    {},
+                    {},
+                    {}};
+      while (!stop_.stop_requested()) {
+        core::ThrowIfInterrupted();
+        const int64_t slot = next_.fetch_add(1, std::memory_order_relaxed);
+        if (slot >= coverage_.slots()) return;
+        if (gate_ && !gate_(coverage_.first_open(slot), stop_.get_token())) {
+          stop_.request_stop();
+          return;
+        }
+        DecodeSlot(slot, &worker);
+        coverage_.ForEachUser(slot, [&](int64_t i) {
+          if (missing_[static_cast<size_t>(i)].fetch_sub(1, std::memory_order_acq_rel) == 1) {
+            Finish(i, &worker);
+          }
+        });
+      }
+    } catch (...) {
+      std::lock_guard lock(mutex_);
+      if (!failure_) failure_ = std::current_exception();
+      stop_.request_stop();
+    }
+  }
+
+  void DecodeSlot(int64_t slot, Worker* worker) {
+    Buffer buffer = pool_.Get();
+    const bool good = worker->decoder->Decode(
+        plan_.level, coverage_.index(slot), coverage_.shrink(), buffer.get(),
+        ptrdiff_t{3} * coverage_.tile_width(), &worker->error);
+    decoded_.fetch_add(1, std::memory_order_relaxed);
+    if (good) {
+      tiles_[static_cast<size_t>(slot)] = std::move(buffer);
+      return;
+    }
+    pool_.Put(std::move(buffer));
+    std::lock_guard lock(mutex_);
+    errors_[slot] = worker->error;
+  }
+
+  void Finish(int64_t i, Worker* worker) {
+    const TileRange range = coverage_.Range(i);
+    core::Mosaic source;
+    source.tile_width = coverage_.tile_width();
+    source.tile_height = coverage_.tile_height();
+    source.width = coverage_.width();
+    source.height = coverage_.height();
+    source.first_column = range.column;
+    source.first_row = range.row;
+    source.columns = range.columns;
+    source.rows = range.rows;
+    worker->mosaic.clear();
+    int64_t bad = -1;
+    ForEachSlot(range, [&](int64_t slot) {
+      worker->mosaic.push_back(tiles_[static_cast<size_t>(slot)].get());
+      if (!worker->mosaic.back() && bad < 0) bad = slot;
+    });
+    source.tiles = worker->mosaic.data();
+    if (bad >= 0) {
+      {
+        std::lock_guard lock(mutex_);
+        worker->error = errors_.at(bad);
+      }
+      sink_(worker->thread, i, nullptr, worker->error);
+    } else {
+      Assemble(source, i, worker);
+      worker->error.clear();
+      sink_(worker->thread, i, &worker->image, worker->error);
+    }
+    ForEachSlot(range, [&](int64_t slot) {
+      const auto at = static_cast<size_t>(slot);
+      if (users_[at].fetch_sub(1, std::memory_order_acq_rel) == 1 && tiles_[at]) {
+        pool_.Put(std::move(tiles_[at]));
+      }
+    });
+  }
+
+  void Assemble(const core::Mosaic& source, int64_t i, Worker* worker) {
+    const double x = coverage_.WindowX(i), y = coverage_.WindowY(i);
+    if (plan_.mode == TileMode::kResample) {
+      worker->resampler.Run(source, x, y, &worker->image);
+      return;
+    }
+    if (worker->image.width != plan_.tile_size) {
+      worker->image = core::Image(plan_.tile_size, plan_.tile_size, 3);
+    }
+    CopyWindow(source, static_cast<int64_t>(x), static_cast<int64_t>(y), &worker->image);
+  }
+
+  template <typename Body>
+  void ForEachSlot(const TileRange& range, Body&& body) const {
+    for (int64_t row = range.row; row < range.row + range.rows; ++row) {
+      // The tiles of a row that a planned tile needs are all slots: they stand side by side.
+      const int64_t first = coverage_.SlotOf(range.column, row);
+      for (int64_t slot = first; slot < first + range.columns; ++slot) body(slot);
+    }
+  }
+
+  const Slide& slide_;
+  const Plan& plan_;
+  const TileSink& sink_;
+  const WalkGate& gate_;
+  const Coverage coverage_;
+  BufferPool pool_;
+  std::vector<Buffer> tiles_;  // a slot's pixels: null before, after, and when it is bad
+  std::vector<std::atomic<int32_t>> users_;
+  std::vector<std::atomic<int32_t>> missing_;
+  std::atomic<int64_t> next_{0}, decoded_{0};
+  std::stop_source stop_;
+  std::mutex mutex_;  // of what follows
+  std::map<int64_t, std::string> errors_;
+  std::exception_ptr failure_;
+};
+
+}  // namespace
+
+WalkStats WalkTiles(const Slide& slide, const Plan& plan, int threads, const TileSink& sink,
+                    const WalkGate& gate) {
+  return Walk(slide, plan, sink, gate).Run(threads);
+}
+
+int64_t WorkingSet(const SlideGeometry& slide, const Plan& plan) {
+  const Coverage coverage(slide, plan);
+  // A stored tile lives from its own slot to the last slot of the last planned tile that needs it.
+  std::vector<int64_t> last(static_cast<size_t>(coverage.slots()));
+  for (int64_t i = 0; i < static_cast<int64_t>(plan.tiles.size()); ++i) {
+    const TileRange range = coverage.Range(i);
+    const int64_t done = coverage.LastSlot(i);
+    for (int64_t row = range.row; row < range.row + range.rows; ++row) {
+      const int64_t first = coverage.SlotOf(range.column, row);
+      for (int64_t slot = first; slot < first + range.columns; ++slot) {
+        int64_t& end = last[static_cast<size_t>(slot)];
+        end = std::max(end, done);
+      }
+    }
+  }
+  std::vector<int32_t> freed(last.size() + 1);
+  for (const int64_t end : last) ++freed[static_cast<size_t>(end) + 1];
+  int64_t held = 0, most = 0;
+  for (size_t slot = 0; slot < last.size(); ++slot) {
+    held += 1 - freed[slot];
+    most = std::max(most, held);
+  }
+  return most * coverage.tile_bytes();
+}
+
+}  // namespace eosin::tiling
