@@ -35,10 +35,11 @@ void TileOptions::Bind(core::OptionSet& set) {
           {.doc = "tiles: take size, stride and level from the slide's own tiles and copy their "
                   "compressed bytes",
            .choices = {"none", "tiles"}});
-  set.Add("tissue", &tissue,
-          {.doc = "double-pass, otsu, clam, clam-biopsy, clam-resection, clam-tcga, none, or a mask "
-                  "of the whole slide (PNG, nonzero = tissue; a folder holds one <slide name>.png a "
-                  "slide)"});
+  set.Add(
+      "tissue", &tissue,
+      {.doc = "double-pass, otsu, clam, clam-biopsy, clam-resection, clam-tcga, none, or a mask "
+              "of the whole slide (PNG, nonzero = tissue; a folder holds one <slide name>.png a "
+              "slide)"});
   tissue_settings.Bind(set);
   set.Add("min_tissue", &min_tissue, {.doc = "least tissue share of a tile", .min = 0, .max = 1});
   set.Add("roi", &roi,
@@ -52,9 +53,9 @@ void TileOptions::Bind(core::OptionSet& set) {
           {.doc = "how tiles are stored", .choices = {"jpeg", "png", "raw"}});
   set.Add("jpeg_quality", &jpeg_quality,
           {.doc = "of tiles that are encoded; copied ones keep theirs", .min = 1, .max = 100});
-  set.Add("quality", &quality,
-          {.doc = "scores of blur, pen, white, black and folds a tile",
-           .choices = {"scores", "none"}});
+  set.Add(
+      "quality", &quality,
+      {.doc = "scores of blur, pen, white, black and folds a tile", .choices = {"scores", "none"}});
   set.Add("stain", &stain,
           {.doc = "colour and stain statistics a tile", .choices = {"statistics", "none"}});
   limits.Bind(set);
@@ -90,9 +91,9 @@ void TileOptions::Check() const {
                             "out");
   }
   if (AlignsToTiles() && encoding != "jpeg") {
-    throw core::ConfigError("align = tiles copies JPEG tiles, encoding = " + encoding +
-                                " asks for others",
-                            "leave encoding out, or align");
+    throw core::ConfigError(
+        "align = tiles copies JPEG tiles, encoding = " + encoding + " asks for others",
+        "leave encoding out, or align");
   }
   if (size != 0 && (size < 8 || size > 8192)) {
     throw core::ConfigError(fmt::format("size = {} is out of range", size),
@@ -113,8 +114,8 @@ void TileOptions::Check() const {
   tissue_settings.Check();
 }
 
-std::string TileOptions::Settings(const std::string& mask_hash,
-                                  const std::string& annotation_hash) const {
+std::string TileOptions::Settings(const std::string& mask_hash, const std::string& annotation_hash,
+                                  const SlideFacts& facts) const {
   nlohmann::ordered_json json;
   json["mpp"] = TargetMpp();
   if (AlignsToTiles()) {
@@ -151,6 +152,10 @@ std::string TileOptions::Settings(const std::string& mask_hash,
   }
   if (mpp_override > 0) json["mpp_override"] = mpp_override;
   if (allow_upsample) json["allow_upsample"] = true;
+  if (!facts.class_name.empty()) {
+    json["class"] = {{"name", facts.class_name}, {"id", facts.class_id}};
+  }
+  if (!facts.patient.empty()) json["patient"] = facts.patient;
   return json.dump();
 }
 

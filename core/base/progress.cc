@@ -41,6 +41,16 @@ void Progress::Advance(int64_t count) {
   if (now - printed_ >= every) Print(false);
 }
 
+void Progress::SetLabel(std::string label) {
+  std::lock_guard lock(mutex_);
+  label_ = std::move(label);
+}
+
+void Progress::SetTotal(int64_t total) {
+  std::lock_guard lock(mutex_);
+  total_ = total;
+}
+
 void Progress::SetNote(std::string note) {
   std::lock_guard lock(mutex_);
   note_ = std::move(note);

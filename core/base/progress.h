@@ -19,6 +19,8 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void Advance(int64_t count = 1);
+  void SetLabel(std::string label);
+  void SetTotal(int64_t total);
   void SetNote(std::string note);  // shown behind the rate, e.g. "loss 4.31"
 
  private:

@@ -21,16 +21,17 @@
 namespace eosin::tiling {
 
 struct BatchOptions {
-  int threads = 0;      // over all slides; 0: all cores
-  int jobs = 0;         // slides at a time; 0: as many as threads and memory allow
-  int64_t memory = 0;   // bytes for pixels in flight, over all slides; 0: half of what is free
-  int shard = 1;        // this process's share of the list: shard of shards
+  int threads = 0;     // over all slides; 0: all cores
+  int jobs = 0;        // slides at a time; 0: as many as threads and memory allow
+  int64_t memory = 0;  // bytes for pixels in flight, over all slides; 0: half of what is free
+  int shard = 1;       // this process's share of the list: shard of shards
   int shards = 1;
   bool overwrite = false;  // replace stores made from another slide or with other settings
   bool dry_run = false;    // plan and predict only; writes nothing
   bool quiet = false;      // no progress
   std::vector<std::string> exports;  // ExportFormats()
-  std::function<void(const SlideResult&)> on_slide;  // after each slide, one at a time; may be empty
+  std::function<void(const SlideResult&)>
+      on_slide;  // after each slide, one at a time; may be empty
 };
 
 // Rows in the order of `slides` (of this shard). Throws ConfigError, MachineError (no space, no
