@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // eosin tile: slides to tile stores.
 #include <fmt/format.h>
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 
 #include "core/base/files.h"
 #include "core/base/log.h"
+#include "core/base/progress.h"
 #include "tiling/batch/batch.h"
+#include "tiling/batch/export.h"
+#include "tiling/batch/labels.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
 
@@ -14,21 +19,27 @@ namespace eosin::tools {
 namespace {
 
 constexpr const char* kAbout =
-    "Cuts whole-slide images into tile stores: one HDF5 file a slide, <out>/<slide>.h5, beside it "
-    "a\n"
-    "picture <slide>.preview.jpg (green: tissue, blue: tiles kept, grey: left out) and tiles.csv "
-    "with\n"
-    "one row a slide. Slides are all that OpenSlide reads: SVS, TIFF, NDPI, MRXS, SCN, BIF, ...\n"
-    "Folders are searched through. A slide that is done already is skipped; run the same command\n"
-    "again after an interruption.";
+    "Cuts whole-slide images into tile stores: one HDF5 file a slide, <out>/<slide>.h5.\n"
+    "\n"
+    "Beside the stores: <slide>.preview.jpg (green: tissue, blue: tiles kept, other colours: left\n"
+    "out, by reason), tiles.csv with a row a slide, report.html, CLAM's process_list_autogen.csv,\n"
+    "and failed.csv, a list of what failed, to be given to --list again.\n"
+    "\n"
+    "Folders are searched through. A slide that is done already is skipped: run the same command\n"
+    "again after an interruption. Several processes may work on one --out.";
 
 constexpr const char* kExamples =
     "Examples:\n"
-    "  eosin tile slides/ --out tiles --mpp 0.5                     256 px tiles of tissue, 20x\n"
-    "  eosin tile a.svs --out tiles --mpp 1 --size 224 --stride 112   half overlapping\n"
-    "  eosin tile a.svs --out tiles --dry-run                       how many, how large; writes "
-    "nothing\n"
-    "  eosin tile tcga.svs --out tiles --mpp-override 0.25          a slide that lost its scale\n"
+    "  eosin tile slides/ --out tiles --mpp 0.5                      256 px tiles of tissue\n"
+    "  eosin tile slides/ --out tiles --mpp 0.5 --align tiles        the slides' own JPEG tiles,\n"
+    "                                                                copied: fastest, no loss\n"
+    "  eosin tile a.svs --out tiles --mpp 1 --size 224 --stride 112  half overlapping\n"
+    "  eosin tile a.svs --out tiles --dry-run                        how many, how large, how "
+    "long\n"
+    "  eosin tile slides/ --out tiles --annotations qupath/ --classes "
+    "tumor=1,stroma=2,pen=exclude\n"
+    "  eosin tile --list cohort.csv slides/ --out tiles --shard 3/8  for cluster arrays\n"
+    "  eosin tile tcga.svs --out tiles --mpp-override 0.25           a slide that lost its scale\n"
     "\n"
     "Scale is in microns per pixel, never a rounded magnification: where a level of the slide "
     "lies\n"
@@ -36,6 +47,11 @@ constexpr const char* kExamples =
     "next finer level. The grid starts at 0,0 (or at the scanner's bounds); coordinates are "
     "level-0\n"
     "pixels. CLAM, TRIDENT and h5py read the stores as they are.\n"
+    "\n"
+    "The CSV of --list has a header: slide (or CLAM's slide_id, TRIDENT's wsi), and any of mpp,\n"
+    "annotation, class, patient, process. Paths are relative to the CSV; bare names are looked for "
+    "in\n"
+    "the folders on the command line.\n"
     "\n"
     "Exit codes: 0 all slides done; 1 a slide failed (the others are done; tiles.csv says why);\n"
     "2 usage; 3 no space or no permission; 130 interrupted.";
@@ -47,12 +63,19 @@ std::string Size(int64_t bytes) {
 }
 
 void Report(const tiling::SlideResult& result, bool quiet) {
+  core::ClearProgressLine();
   if (result.status == "failed") {
     const bool named = result.reason.find(result.stem) != std::string::npos;
     std::fprintf(stderr, "error: %s%s%s\nhint: %s\n", named ? "" : result.slide.c_str(),
                  named ? "" : ": ", result.reason.c_str(), result.hint.c_str());
-  } else if (result.status == "planned") {
-    std::printf("%s: %s\n", result.slide.c_str(), result.plan.c_str());
+    return;
+  }
+  for (const std::string& warning : result.warnings) {
+    core::LogWarning(result.stem + ": " + warning);
+  }
+  if (result.status == "planned") {
+    std::printf("%s: %s; about %s, %.3g s\n", result.slide.c_str(), result.plan.c_str(),
+                Size(result.bytes).c_str(), result.seconds);
   } else if (!quiet) {
     std::printf("%s: %s, %lld tiles at %.4g um/px, %s%s%s\n", result.stem.c_str(),
                 result.status.c_str(), static_cast<long long>(result.tiles), result.tile_mpp,
@@ -62,6 +85,175 @@ void Report(const tiling::SlideResult& result, bool quiet) {
   std::fflush(stdout);
 }
 
+// "4G": a number of bytes, with K, M, G or T for powers of 1024.
+int64_t ParseBytes(const std::string& text) {
+  size_t used = 0;
+  double value = 0;
+  try {
+    value = std::stod(text, &used);
+  } catch (const std::exception&) {
+  }
+  const std::string units = "KMGT";
+  std::string unit = text.substr(used);
+  if (unit.size() > 1 && (unit.back() == 'B' || unit.back() == 'b')) unit.pop_back();
+  const size_t power =
+      unit.size() == 1 ? units.find(static_cast<char>(std::toupper(unit[0]))) : std::string::npos;
+  if (power != std::string::npos) value *= std::pow(1024, power + 1);
+  const bool known = unit.empty() || power != std::string::npos;
+  if (used == 0 || !known || !(value >= 1 << 20) || value > 1e18) {
+    throw core::ConfigError("--memory " + text + " is no amount of memory",
+                            "write it as 4G or 512M, at least 1M");
+  }
+  return static_cast<int64_t>(value);
+}
+
+// "3/8"
+void ParseShard(const std::string& text, tiling::BatchOptions* batch) {
+  int used = 0;
+  const bool read = std::sscanf(text.c_str(), "%d/%d%n", &batch->shard, &batch->shards, &used) == 2;
+  if (!read || used != static_cast<int>(text.size()) || batch->shards < 1 || batch->shard < 1 ||
+      batch->shard > batch->shards) {
+    throw core::ConfigError("--shard " + text + " is no share of a list",
+                            "write I/N with I from 1 to N, e.g. --shard 3/8");
+  }
+}
+
+void CheckExports(const std::vector<std::string>& exports) {
+  const auto& known = tiling::ExportFormats();
+  for (const std::string& format : exports) {
+    if (std::find(known.begin(), known.end(), format) != known.end()) continue;
+    const std::string nearest = core::NearestWord(format, known);
+    throw core::ConfigError(
+        "--export " + format + " is not known",
+        nearest.empty() ? fmt::format("one or more of {}, by commas", fmt::join(known, ", "))
+                        : "did you mean " + nearest + "?");
+  }
+}
+
+struct Arguments {
+  std::vector<std::string> paths, rois, assignments, exports;
+  std::string out, list, annotations, config, memory, shard;
+
+  void Clear() {
+    for (auto* values : {&paths, &rois, &assignments, &exports}) values->clear();
+  }
+};
+
+void AddGridFlags(CLI::App& app, core::OptionSet& set, tiling::TileOptions& options,
+                  Arguments& arguments) {
+  CLI::App& grid = *app.add_option_group("Scale and grid");
+  AddKeyFlag(grid, set, "--mpp", "mpp", "scale of the tiles in um per pixel (default 0.5)");
+  AddKeyFlag(grid, set, "--magnification", "magnification",
+             "the same as 10 / mpp in true microns: 20 means 0.5 um per pixel");
+  AddKeyFlag(grid, set, "--size", "size", "side of a tile in its own pixels (default 256)");
+  AddKeyFlag(grid, set, "--stride", "stride",
+             "distance of tiles in their own pixels (default: the size)");
+  AddKeyFlag(
+      grid, set, "--align", "align",
+      "tiles: size, stride and level (nearest to --mpp, within 5 %) are the slide's own, and "
+      "its compressed JPEG tiles are copied; none (default)");
+  AddKeyFlag(grid, set, "--mpp-override", "mpp_override",
+             "the slide's own scale at full size, when the file does not say it or is wrong");
+  grid.add_flag("--allow-upsample", options.allow_upsample,
+                "allow tiles finer than the slide by more than 5 %");
+  grid.add_option("--roi", arguments.rois,
+                  "x,y,width,height in level-0 pixels: only tiles wholly inside; repeatable")
+      ->allow_extra_args(false)
+      ->type_name("X,Y,W,H");
+}
+
+void AddTissueFlags(CLI::App& app, core::OptionSet& set) {
+  CLI::App& tissue = *app.add_option_group("Tissue and quality");
+  AddKeyFlag(
+      tissue, set, "--tissue", "tissue",
+      "double-pass (default), otsu, clam, clam-biopsy, clam-resection, clam-tcga, none, or a "
+      "mask PNG of the whole slide (nonzero = tissue), or a folder of masks named "
+      "<slide>.png");
+  AddKeyFlag(tissue, set, "--min-tissue", "min_tissue",
+             "least tissue share of a tile, 0 to 1 (default 0.5)");
+  AddKeyFlag(tissue, set, "--tissue-mpp", "tissue_mpp",
+             "scale the mask is made at, um per pixel (default 8)");
+  AddKeyFlag(tissue, set, "--min-tissue-um2", "min_tissue_um2",
+             "smaller specks are dropped, um2 (default 5000)");
+  AddKeyFlag(tissue, set, "--min-hole-um2", "min_hole_um2",
+             "smaller holes are filled, um2 (default 20000)");
+  tissue.add_flag_callback(
+      "--keep-pen", [&set] { set.Set("remove_pen", "false"); },
+      "do not take pen marks out of the tissue");
+  tissue.add_option_function<std::string>(
+      "--quality",
+      [&set](const std::string& value) {
+        if (!value.empty() && value.find_first_not_of("0123456789") == std::string::npos) {
+          throw core::ConfigError("--quality " + value + " is no longer the quality of JPEG",
+                                  "write --jpeg-quality " + value);
+        }
+        set.Set("quality", value);
+      },
+      "scores (default): blur, pen, white, black and fold a tile, 0 to 1; none");
+  AddKeyFlag(tissue, set, "--stain", "stain",
+             "statistics (default): colour and stain statistics a tile; none");
+  for (const char* name : tiling::kQualityNames) {
+    AddKeyFlag(tissue, set, std::string("--max-") + name, std::string("reject.") + name,
+               fmt::format("leave out tiles whose {} score is larger (default 1: none)", name));
+  }
+}
+
+void AddOutputFlags(CLI::App& app, core::OptionSet& set, Arguments& arguments) {
+  CLI::App& output = *app.add_option_group("Annotations and output");
+  output.add_option("--annotations", arguments.annotations,
+                    "QuPath GeoJSON, ASAP XML or ImageScope XML of the slide, or a folder of "
+                    "<slide>.geojson, .json or .xml: a mask a tile in labels/annotation");
+  AddKeyFlag(output, set, "--classes", "classes",
+             "what annotated classes become: an id, ignore, include or exclude "
+             "(tumor=1,artefact=ignore,pen=exclude); default: all names of the batch, from 1");
+  AddKeyFlag(output, set, "--encoding", "encoding", "jpeg (default), png (lossless) or raw");
+  AddKeyFlag(output, set, "--jpeg-quality", "jpeg_quality",
+             "of tiles that are encoded, 1 to 100 (default 90)");
+  output
+      .add_option("--export", arguments.exports,
+                  "also write clam, png, jpeg or webdataset below --out; repeatable, or by commas")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+}
+
+void AddRunFlags(CLI::App& app, tiling::BatchOptions& batch, Arguments& arguments) {
+  CLI::App& run = *app.add_option_group("Running");
+  run.add_option("--list", arguments.list,
+                 "CSV of slides with mpp, annotation, class and patient (see below)");
+  run.add_option("--shard", arguments.shard,
+                 "I/N: every N-th slide from the I-th, for cluster arrays; shards may share --out");
+  run.add_option("--jobs", batch.jobs, "slides at a time (default: as many as threads)")
+      ->check(CLI::NonNegativeNumber);
+  run.add_option("--threads", batch.threads, "over all slides (default: all cores)")
+      ->check(CLI::NonNegativeNumber);
+  run.add_option("--memory", arguments.memory,
+                 "for pixels in flight over all slides, 4G (default: half of what is free)");
+  run.add_flag("--overwrite", batch.overwrite,
+               "replace stores that were made with other settings or from another slide");
+  run.add_flag("--dry-run", batch.dry_run,
+               "print each slide's plan with its bytes and seconds, write nothing");
+  run.add_option("--config", arguments.config,
+                 "TOML file with these options as keys (min_tissue = 0.5); flags win");
+  run.add_option("--set", arguments.assignments, "key=value; repeatable")->allow_extra_args(false);
+  run.add_flag("--quiet", batch.quiet, "errors only");
+}
+
+std::vector<tiling::SlideEntry> Slides(const Arguments& arguments, bool quiet) {
+  const std::vector<std::filesystem::path> paths(arguments.paths.begin(), arguments.paths.end());
+  if (paths.empty() && arguments.list.empty()) {
+    throw core::ConfigError("no slides are given", "name slides, folders of slides, or --list CSV");
+  }
+  auto slides = arguments.list.empty() ? tiling::FindSlides(paths)
+                                       : tiling::ReadSlideList(arguments.list, paths);
+  if (!arguments.annotations.empty()) {
+    const int without = tiling::AttachAnnotations(arguments.annotations, &slides);
+    if (without > 0 && !quiet) {
+      core::LogInfo(fmt::format("{} of {} slides have no annotation file", without, slides.size()));
+    }
+  }
+  return slides;
+}
+
 }  // namespace
 
 int RunTile(int argc, char** argv) {
@@ -69,71 +261,35 @@ int RunTile(int argc, char** argv) {
   core::OptionSet set;
   options.Bind(set);
   tiling::BatchOptions batch;
-  std::vector<std::string> paths, rois;
-  std::vector<std::string> assignments;
-  std::string out, config, clam;
+  Arguments arguments;
 
   CLI::App app(kAbout, "eosin tile");
   app.footer(kExamples);
-  app.add_option("SLIDE_OR_FOLDER", paths, "slides, or folders of slides")->required();
-  app.add_option("--out", out, "folder for the stores")->required();
-  AddKeyFlag(app, set, "--mpp", "mpp", "scale of the tiles in um per pixel (default 0.5)");
-  AddKeyFlag(app, set, "--magnification", "magnification",
-             "the same as 10 / mpp in true microns: 20 means 0.5 um per pixel");
-  AddKeyFlag(app, set, "--size", "size", "side of a tile in its own pixels (default 256)");
-  AddKeyFlag(app, set, "--stride", "stride",
-             "distance of tiles in their own pixels (default: the size)");
-  AddKeyFlag(app, set, "--tissue", "tissue",
-             "otsu (default), none, a mask PNG of the whole slide (nonzero = tissue), or a folder "
-             "of such masks named <slide>.png");
-  AddKeyFlag(app, set, "--min-tissue", "min_tissue",
-             "least tissue share of a tile, 0 to 1 (default 0.5)");
-  app.add_option("--roi", rois,
-                 "x,y,width,height in level-0 pixels: only tiles wholly inside; repeatable")
-      ->allow_extra_args(false)
-      ->type_name("X,Y,W,H");
-  AddKeyFlag(app, set, "--encoding", "encoding", "jpeg (default), png (lossless) or raw");
-  AddKeyFlag(app, set, "--quality", "quality", "of JPEG, 1 to 100 (default 90)");
-  AddKeyFlag(app, set, "--mpp-override", "mpp_override",
-             "the slide's own scale at full size, when the file does not say it or is wrong");
-  app.add_flag("--allow-upsample", options.allow_upsample,
-               "allow tiles finer than the slide by more than 5 %");
-  app.add_option("--config", config, "TOML file with these options as keys (min_tissue = 0.5)");
-  app.add_option("--set", assignments, "key=value; repeatable")->allow_extra_args(false);
-  app.add_option("--export", clam,
-                 "clam: also <out>/clam/<slide>.h5, coordinates in CLAM's own layout at level 0")
-      ->type_name("clam");
-  app.add_option("--threads", batch.threads, "decoder threads (default: all cores)")
-      ->check(CLI::NonNegativeNumber);
-  app.add_flag("--overwrite", batch.overwrite,
-               "replace stores that were made with other settings or from another slide");
-  app.add_flag("--dry-run", batch.dry_run, "print each slide's plan, write nothing");
-  app.add_flag("--quiet", batch.quiet, "errors only");
+  app.add_option("SLIDE_OR_FOLDER", arguments.paths, "slides, or folders of slides");
+  app.add_option("--out", arguments.out, "folder for the stores")->required();
+  AddGridFlags(app, set, options, arguments);
+  AddTissueFlags(app, set);
+  AddOutputFlags(app, set, arguments);
+  AddRunFlags(app, batch, arguments);
   if (const auto code = Parse(app, argc, argv)) return *code;
 
   // Flags win over the config file, whatever their order.
-  if (!config.empty()) {
-    set.ReadToml(config);
+  if (!arguments.config.empty()) {
+    set.ReadToml(arguments.config);
     app.clear();
-    rois.clear();
-    assignments.clear();
-    paths.clear();
+    arguments.Clear();
     if (const auto code = Parse(app, argc, argv)) return *code;
   }
-  if (!rois.empty()) {
-    std::string joined;
-    for (const std::string& roi : rois) joined += (joined.empty() ? "" : ",") + roi;
-    set.Set("roi", joined);
-  }
-  for (const std::string& assignment : assignments) set.Set(assignment);
-  if (!clam.empty() && clam != "clam") {
-    throw core::ConfigError("--export " + clam + " is not known", "the only export is clam");
-  }
+  if (!arguments.rois.empty()) set.Set("roi", fmt::format("{}", fmt::join(arguments.rois, ",")));
+  for (const std::string& assignment : arguments.assignments) set.Set(assignment);
+  if (!arguments.shard.empty()) ParseShard(arguments.shard, &batch);
+  if (!arguments.memory.empty()) batch.memory = ParseBytes(arguments.memory);
+  CheckExports(arguments.exports);
+  batch.exports = arguments.exports;
   options.Check();
 
   core::SetQuiet(batch.quiet);
   int64_t tiles = 0, bytes = 0, failed = 0, skipped = 0;
-  batch.export_clam = !clam.empty();
   batch.on_slide = [&](const tiling::SlideResult& result) {
     Report(result, batch.quiet);
     tiles += result.tiles;
@@ -141,9 +297,8 @@ int RunTile(int argc, char** argv) {
     failed += result.status == "failed";
     skipped += result.status == "skipped";
   };
-  const std::vector<std::filesystem::path> given(paths.begin(), paths.end());
-  const auto slides = tiling::FindSlides(given);
-  const auto results = tiling::TileSlides(slides, options, out, batch);
+  const auto results =
+      tiling::TileSlides(Slides(arguments, batch.quiet), options, arguments.out, batch);
   if (batch.dry_run) {
     std::printf("%zu slides, %lld tiles, about %s; nothing was written\n", results.size(),
                 static_cast<long long>(tiles), Size(bytes).c_str());
@@ -152,7 +307,7 @@ int RunTile(int argc, char** argv) {
                 results.size(), static_cast<long long>(results.size()) - failed - skipped,
                 static_cast<long long>(skipped), static_cast<long long>(failed),
                 static_cast<long long>(tiles), Size(bytes).c_str(),
-                (std::filesystem::path(out) / "tiles.csv").c_str());
+                (std::filesystem::path(arguments.out) / "tiles.csv").c_str());
   }
   return failed > 0 ? static_cast<int>(core::ExitCode::kBadInput) : 0;
 }
