@@ -184,23 +184,34 @@ Image ReadMask(const std::filesystem::path& path) {
 }
 
 Bytes EncodeJpeg(const Image& image, int quality, Subsampling subsampling) {
+  Bytes bytes;
+  EncodeJpeg(image, quality, subsampling, &bytes);
+  return bytes;
+}
+
+void EncodeJpeg(const Image& image, int quality, Subsampling subsampling, Bytes* bytes) {
   thread_local TjHandle handle(tjInitCompress());
+  thread_local Bytes room;  // large enough for any content, so that TurboJPEG never reallocates
   const bool grey = image.channels == 1;
   int mode = subsampling == Subsampling::k444 ? TJSAMP_444 : TJSAMP_420;
   if (grey || subsampling == Subsampling::kGray) mode = TJSAMP_GRAY;
-  unsigned char* buffer = nullptr;
-  unsigned long size = 0;
-  const int failed =
-      tjCompress2(handle.get(), image.pixels.data(), image.width, 0, image.height,
-                  grey ? TJPF_GRAY : TJPF_RGB, &buffer, &size, mode, quality, TJFLAG_ACCURATEDCT);
-  Bytes bytes;
-  if (!failed) bytes.assign(buffer, buffer + size);
-  tjFree(buffer);
+  const unsigned long most = tjBufSize(image.width, image.height, mode);
+  int failed = most == static_cast<unsigned long>(-1);
+  unsigned long size = most;
+  if (!failed) {
+    if (room.size() < most) room.resize(most);
+    unsigned char* buffer = room.data();
+    failed = tjCompress2(handle.get(), image.pixels.data(), image.width, 0, image.height,
+                         grey ? TJPF_GRAY : TJPF_RGB, &buffer, &size, mode, quality,
+                         TJFLAG_ACCURATEDCT | TJFLAG_NOREALLOC);
+  }
   if (failed) {
     throw DataError(std::string("cannot encode a JPEG: ") + tjGetErrorStr2(handle.get()),
                     "JPEG pictures have at most 65,535 pixels a side");
   }
-  return bytes;
+  bytes->assign(room.begin(), room.begin() + static_cast<ptrdiff_t>(size));
+  constexpr size_t kKeep = size_t{1} << 24;
+  if (room.size() > kKeep) Bytes().swap(room);
 }
 
 Bytes EncodePng(const Image& image, int compression) {

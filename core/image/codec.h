@@ -34,6 +34,8 @@ Image ReadMask(const std::filesystem::path& path);
 
 // quality 1-100. 1-channel images are written as grey.
 Bytes EncodeJpeg(const Image& image, int quality, Subsampling subsampling = Subsampling::k420);
+// The same into `bytes`, whose room is used again.
+void EncodeJpeg(const Image& image, int quality, Subsampling subsampling, Bytes* bytes);
 Bytes EncodePng(const Image& image, int compression = 6);
 
 }  // namespace eosin::core

@@ -19,6 +19,9 @@
 
 namespace eosin::tiling {
 
+// Planned tiles, a thread, that may be made before the first of them is written.
+inline constexpr int64_t kWriteAhead = 64;
+
 struct ExtractResult {
   std::vector<int64_t> kept;           // indices into plan.tiles, as stored
   std::vector<RejectedTile> rejected;  // by quality, in the plan's order

@@ -3,16 +3,15 @@
 
 #include <algorithm>
 #include <atomic>
-#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "core/base/interrupt.h"
 #include "core/image/mosaic.h"
 #include "tiling/extract/coverage.h"
+#include "tiling/extract/team.h"
 
 namespace eosin::tiling {
 namespace {
@@ -71,15 +70,9 @@ class Walk {
   }
 
   WalkStats Run(int threads) {
-    {
-      std::vector<std::jthread> helpers;
-      const int64_t useful = std::min<int64_t>(threads, coverage_.slots());
-      for (int t = 1; t < useful; ++t) {
-        helpers.emplace_back([this, t] { Work(t); });
-      }
-      Work(0);
-    }
-    if (failure_) std::rethrow_exception(failure_);
+    const int64_t useful = std::clamp<int64_t>(coverage_.slots(), 1, threads);
+    RunTeam(static_cast<int>(useful),
+            [this](int thread, std::stop_source& stop) { Work(thread, stop); });
     WalkStats stats;
     stats.tiles_covered = coverage_.slots();
     stats.tiles_decoded = decoded_;
@@ -101,33 +94,27 @@ class Walk {
 
   // A slot that was taken is finished, so that threads waiting at the gate for what it completes
   // are not left waiting; only a failure stops them through the token.
-  void Work(int thread) {
-    try {
-      Worker worker{thread,
-                    slide_.NewDecoder(),
-                    core::MosaicResampler(coverage_.ratio(), plan_.tile_size),
-                    {},
-                    {},
-                    {}};
-      while (!stop_.stop_requested()) {
-        core::ThrowIfInterrupted();
-        const int64_t slot = next_.fetch_add(1, std::memory_order_relaxed);
-        if (slot >= coverage_.slots()) return;
-        if (gate_ && !gate_(coverage_.first_open(slot), stop_.get_token())) {
-          stop_.request_stop();
-          return;
-        }
-        DecodeSlot(slot, &worker);
-        coverage_.ForEachUser(slot, [&](int64_t i) {
-          if (missing_[static_cast<size_t>(i)].fetch_sub(1, std::memory_order_acq_rel) == 1) {
-            Finish(i, &worker);
-          }
-        });
+  void Work(int thread, std::stop_source& stop) {
+    Worker worker{thread,
+                  slide_.NewDecoder(),
+                  core::MosaicResampler(coverage_.ratio(), plan_.tile_size),
+                  {},
+                  {},
+                  {}};
+    while (!stop.stop_requested()) {
+      core::ThrowIfInterrupted();
+      const int64_t slot = next_.fetch_add(1, std::memory_order_relaxed);
+      if (slot >= coverage_.slots()) return;
+      if (gate_ && !gate_(coverage_.first_open(slot), stop.get_token())) {
+        stop.request_stop();
+        return;
       }
-    } catch (...) {
-      std::lock_guard lock(mutex_);
-      if (!failure_) failure_ = std::current_exception();
-      stop_.request_stop();
+      DecodeSlot(slot, &worker);
+      coverage_.ForEachUser(slot, [&](int64_t i) {
+        if (missing_[static_cast<size_t>(i)].fetch_sub(1, std::memory_order_acq_rel) == 1) {
+          Finish(i, &worker);
+        }
+      });
     }
   }
 
@@ -214,10 +201,8 @@ class Walk {
   std::vector<std::atomic<int32_t>> users_;
   std::vector<std::atomic<int32_t>> missing_;
   std::atomic<int64_t> next_{0}, decoded_{0};
-  std::stop_source stop_;
-  std::mutex mutex_;  // of what follows
+  std::mutex mutex_;  // of the errors
   std::map<int64_t, std::string> errors_;
-  std::exception_ptr failure_;
 };
 
 }  // namespace
