@@ -94,6 +94,7 @@ CsvTable ParseCsv(std::string_view text, const std::string& source) {
                       "every row needs as many cells as the header");
     }
     table.rows.push_back(std::move(row));
+    table.lines.push_back(line);
   }
   return table;
 }

@@ -16,6 +16,7 @@ namespace eosin::core {
 struct CsvTable {
   std::vector<std::string> header;
   std::vector<std::vector<std::string>> rows;  // each of header.size() cells
+  std::vector<size_t> lines;                   // of the text, from 1, that each row begins in
 
   // Index of a column, or -1.
   int Column(std::string_view name) const;

@@ -156,9 +156,10 @@ class TileStoreReader {
 
   std::vector<std::string> label_names() const;  // those with class ids
   std::vector<int64_t> ReadLabels(const std::string& name) const;
-  std::vector<std::string> mask_names() const;                    // those with masks
-  Image ReadLabelMask(const std::string& name, int64_t i) const;  // class ids, the tile's size
-  std::string LabelClasses(const std::string& name) const;        // of either kind; may be empty
+  std::vector<std::string> mask_names() const;                         // those with masks
+  Image ReadLabelMask(const std::string& name, int64_t i) const;       // class ids, the tile's size
+  Bytes ReadLabelMaskBytes(const std::string& name, int64_t i) const;  // PNG; empty for a bad tile
+  std::string LabelClasses(const std::string& name) const;  // of either kind; may be empty
   std::vector<std::string> quality_names() const;
   std::vector<float> ReadQuality(const std::string& name) const;
   std::vector<std::string> stain_columns() const;  // empty without stain statistics

@@ -229,18 +229,22 @@ std::vector<int64_t> TileStoreReader::ReadLabels(const std::string& name) const 
   return file_.OpenGroup("labels").OpenDataset(name).Read<int64_t>();
 }
 
-Image TileStoreReader::ReadLabelMask(const std::string& name, int64_t i) const {
+Bytes TileStoreReader::ReadLabelMaskBytes(const std::string& name, int64_t i) const {
   CheckName("masks", name, mask_names());
   const Masks& masks = masks_.at(name);
   const uint64_t begin = masks.offsets.at(static_cast<size_t>(i));
   const uint64_t end = masks.offsets.at(static_cast<size_t>(i) + 1);
+  return masks.bytes.Read(static_cast<int64_t>(begin), static_cast<int64_t>(end - begin));
+}
+
+Image TileStoreReader::ReadLabelMask(const std::string& name, int64_t i) const {
   const std::string source = fmt::format("mask {} of tile {} of {}", name, i, path_.string());
-  if (begin == end) {
+  const Bytes png = ReadLabelMaskBytes(name, i);
+  if (png.empty()) {
     throw StoreError(source + " is not there: the tile is marked bad",
                      "skip tiles whose status is 3");
   }
-  Image mask = DecodeMask(
-      masks.bytes.Read(static_cast<int64_t>(begin), static_cast<int64_t>(end - begin)), source);
+  Image mask = DecodeMask(png, source);
   if (mask.width != info_.tile_size || mask.height != info_.tile_size) {
     throw StoreError(
         fmt::format("{} is {} x {} px, not {}", source, mask.width, mask.height, info_.tile_size),

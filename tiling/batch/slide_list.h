@@ -22,9 +22,9 @@ struct SlideEntry {
 std::vector<SlideEntry> FindSlides(const std::vector<std::filesystem::path>& paths);
 
 // A CSV with a header: `slide` (or CLAM's `slide_id`, TRIDENT's `wsi`) and any of mpp, annotation,
-// class (or label), patient (or case_id), process (0 leaves the row out). Other columns are ignored,
-// except that a name close to a known one is an error. Paths are relative to the CSV; a slide id
-// without folder or extension is looked for in `folders`. DataError names the line.
+// class (or label), patient (or case_id), process (0 leaves the row out). Other columns are
+// ignored, except that a name close to a known one is an error. Paths are relative to the CSV; a
+// slide id without folder or extension is looked for in `folders`. DataError names the line.
 std::vector<SlideEntry> ReadSlideList(const std::filesystem::path& csv,
                                       const std::vector<std::filesystem::path>& folders);
 
