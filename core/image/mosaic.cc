@@ -97,7 +97,7 @@ bool MosaicResampler::Refresh(double begin, int64_t size, Axis* axis) const {
   const double origin = std::floor(begin);
   const double phase = begin - origin;
   const double support = Support(ratio_);
-  const int64_t low =
+  int64_t low =
       std::max(-static_cast<int64_t>(origin), SpanBegin(Centre(phase, ratio_, 0), support));
   const int64_t high = std::min(size - static_cast<int64_t>(origin),
                                 SpanEnd(Centre(phase, ratio_, outputs_ - 1), support));
