@@ -182,24 +182,42 @@ void MosaicResampler::Run(const Mosaic& source, double x, double y, Image* out) 
   const int64_t left = static_cast<int64_t>(std::floor(x)) + x_.low;
   const int64_t right = static_cast<int64_t>(std::floor(x)) + x_.high;
   const int64_t top = static_cast<int64_t>(std::floor(y));
+  FindPlaces(source, left, right, top + y_.low, top + y_.high);
   const DownKernel down = BestDownKernel();
   const AcrossKernel across = BestAcrossKernel();
   const auto room = static_cast<size_t>(3 * (right - left) + 6 * x_.stride + kLinePadding);
   if (line_.size() < room) line_.resize(room);
-  rows_.resize(static_cast<size_t>(y_.stride));
+  taps_.resize(static_cast<size_t>(y_.stride));
   for (int i = 0; i < outputs_; ++i) {
     const auto index = static_cast<size_t>(i);
     const int taps = y_.count[index];
-    ForEachRun(source, left, right, [&](int64_t from, int64_t length) {
-      for (int k = 0; k < taps; ++k) {
-        rows_[static_cast<size_t>(k)] = source.at(from, top + y_.start[index] + k);
-      }
-      down({rows_.data(), y_.down.data() + index * static_cast<size_t>(y_.stride), taps,
-            static_cast<int>(3 * length), line_.data() + 3 * (from - left)});
-    });
+    const RowPlace* rows = rows_.data() + (y_.start[index] - y_.low);
+    for (const RunPlace& run : runs_) {
+      for (int k = 0; k < taps; ++k)
+        taps_[static_cast<size_t>(k)] = rows[k].tiles[run.column] + rows[k].offset + run.offset;
+      down({taps_.data(), y_.down.data() + index * static_cast<size_t>(y_.stride), taps, run.values,
+            line_.data() + run.out});
+    }
     across({line_.data(), x_.first_value.data(), x_.across.data(), x_.pairs.data(),
             (x_.stride + 1) / 2, outputs_, out->row(i)});
   }
+}
+
+// Where the window's rows, and their stretches in one tile, lie: divisions are dear.
+void MosaicResampler::FindPlaces(const Mosaic& source, int64_t left, int64_t right, int64_t top,
+                                 int64_t bottom) {
+  rows_.clear();
+  for (int64_t y = top; y < bottom; ++y) {
+    const int64_t row = y / source.tile_height;
+    rows_.push_back({source.tiles + (row - source.first_row) * source.columns,
+                     (y - row * source.tile_height) * source.tile_width * 3});
+  }
+  runs_.clear();
+  ForEachRun(source, left, right, [&](int64_t from, int64_t length) {
+    const int64_t column = from / source.tile_width;
+    runs_.push_back({column - source.first_column, 3 * (from - column * source.tile_width),
+                     3 * (from - left), static_cast<int>(3 * length)});
+  });
 }
 
 // PIL's passes to the letter: across, 8 bits, down. Enlarging is rare and may be slow.

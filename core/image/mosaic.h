@@ -66,9 +66,19 @@ class MosaicResampler {
     std::vector<int> first_value;  // three times start, from the span's first pixel on
   };
 
+  struct RowPlace {
+    const uint8_t* const* tiles;  // of the row of tiles
+    int64_t offset;               // into each of them
+  };
+  struct RunPlace {  // neighbouring pixels of one tile
+    int64_t column, offset, out;
+    int values;
+  };
+
   bool Refresh(double begin, int64_t size, Axis* axis) const;
   void PrepareDown(Axis* axis) const;
   void PrepareAcross(Axis* axis) const;
+  void FindPlaces(const Mosaic& source, int64_t left, int64_t right, int64_t top, int64_t bottom);
   void RunCubic(const Mosaic& source, double x, double y, Image* out);
 
   const double ratio_;
@@ -76,7 +86,9 @@ class MosaicResampler {
   Axis x_, y_;
   std::vector<int16_t> line_;
   std::vector<uint8_t> narrow_;
-  std::vector<const uint8_t*> rows_;
+  std::vector<RowPlace> rows_;
+  std::vector<RunPlace> runs_;
+  std::vector<const uint8_t*> taps_;
   Image window_;
 };
 
