@@ -8,6 +8,7 @@ namespace eosin::tools {
 // In `eosin` (no LibTorch).
 int RunTile(int argc, char** argv);
 int RunSynth(int argc, char** argv);
+int RunVerify(int argc, char** argv);
 int RunInspect(int argc, char** argv);
 int RunDoctor(int argc, char** argv);
 

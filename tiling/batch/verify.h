@@ -20,12 +20,15 @@ struct VerifyOptions {
 
 struct VerifyReport {
   std::vector<std::string> checked;   // one short line each, "1,234 tiles decode"
+  std::vector<std::string> skipped;   // what could not be checked, and what it would take
   std::vector<std::string> problems;  // empty: the store is what it says
 };
 
-// Checks the stored hashes of every dataset, that every tile decodes to its size, that coordinates
-// lie on the grid that the settings give, and with the slide: its hash, the plan made anew from
-// `settings`, and the bytes of tiles. StoreError only when the file is no tile store at all.
+// Checks the hashes of every dataset and of the attributes, that every tile and mask decodes to its
+// size, that attributes follow from `settings` and coordinates lie on their grid; and with the
+// slide: its hash, the plan made anew from `settings`, and the bytes, scores and masks of tiles
+// (made in a temporary folder). StoreError only when the file is no tile store at all;
+// MachineError, InterruptedError.
 VerifyReport VerifyStore(const std::filesystem::path& store, const VerifyOptions& options);
 
 }  // namespace eosin::tiling
