@@ -36,43 +36,54 @@ namespace internal {
 
 inline constexpr int kDensityUnit = 1024;  // of 1 in optical density
 
-constexpr std::array<int16_t, 256> MakeIntegerDensities() {
-  std::array<int16_t, 256> table{};
+constexpr std::array<float, 256> MakeInkDensities() {
+  std::array<float, 256> table{};
   for (size_t i = 0; i < 256; ++i) {
-    table[i] = static_cast<int16_t>(core::kDensities[i] * kDensityUnit + 0.5);
+    table[i] = static_cast<float>(static_cast<int>(core::kDensities[i] * kDensityUnit + 0.5));
   }
   return table;
 }
 
-inline constexpr std::array<int16_t, 256> kIntegerDensities = MakeIntegerDensities();
+// Whole numbers, so that sums of them and the tests below are exact in float.
+inline constexpr std::array<float, 256> kInkDensities = MakeInkDensities();
 
 }  // namespace internal
 
-inline Ink InkOf(uint8_t red, uint8_t green, uint8_t blue) {
-  const int r = internal::kIntegerDensities[red];
-  const int g = internal::kIntegerDensities[green];
-  const int b = internal::kIntegerDensities[blue];
-  const int sum = r + g + b;
-  if (100 * r > 115 * g && 100 * r > 110 * b &&
-      10 * (r - std::min(g, b)) > 2 * internal::kDensityUnit) {
-    if (2 * b >= g) return 10 * b > 9 * g ? Ink::kGreen : Ink::kBlue;
-    return 10 * r > 14 * g && 2 * (r - b) > internal::kDensityUnit ? Ink::kBlue : Ink::kNone;
-  }
-  if (100 * b > 66 * g + 25 * r) {
-    if (100 * r < 16 * sum && 10 * b < 12 * g && 100 * std::max(g, b) > 45 * internal::kDensityUnit)
-      return Ink::kRed;
-    const int brightest = std::max({red, green, blue});
-    if (brightest < 110 && brightest > kScannerBlack && 1000 * g < 352 * sum &&
-        100 * g > 25 * sum && 100 * r > 24 * sum && 100 * r < 40 * sum && 100 * b > 27 * sum &&
-        100 * b < 42 * sum) {
-      return Ink::kBlack;
-    }
-  }
-  return Ink::kNone;
+// Arguments of both: kInkDensities of the three channels. Free of branches: loops over them
+// vectorise.
+inline bool IsCoolInk(float r, float g, float b) {
+  const bool absorbs_red = (100 * r > 115 * g) & (100 * r > 110 * b) &
+                           (5 * (r - std::min(g, b)) > 1.0f * internal::kDensityUnit);
+  const bool blue = (10 * r > 14 * g) & (2 * (r - b) > 1.0f * internal::kDensityUnit);
+  return absorbs_red & ((2 * b >= g) | blue);
+}
+inline bool IsRedInk(float r, float g, float b) {
+  return (100 * b > 66 * g + 25 * r) & (25 * r < 4 * (r + g + b)) & (5 * b < 6 * g) &
+         (20 * std::max(g, b) > 9.0f * internal::kDensityUnit);
+}
+inline bool IsBlackInk(float r, float g, float b) {
+  const float lightest = std::min(r, std::min(g, b)), sum = r + g + b;
+  return (lightest > internal::kInkDensities[110]) &
+         (lightest < internal::kInkDensities[kScannerBlack]) & (1000 * g < 352 * sum) &
+         (4 * g > sum) & (25 * r > 6 * sum) & (5 * r < 2 * sum) & (100 * b > 27 * sum) &
+         (50 * b < 21 * sum);
+}
+inline bool IsPen(float r, float g, float b) {
+  return IsCoolInk(r, g, b) | IsRedInk(r, g, b) | IsBlackInk(r, g, b);
 }
 
 inline bool IsPen(uint8_t red, uint8_t green, uint8_t blue) {
-  return InkOf(red, green, blue) != Ink::kNone;
+  return IsPen(internal::kInkDensities[red], internal::kInkDensities[green],
+               internal::kInkDensities[blue]);
+}
+
+inline Ink InkOf(uint8_t red, uint8_t green, uint8_t blue) {
+  const float r = internal::kInkDensities[red];
+  const float g = internal::kInkDensities[green];
+  const float b = internal::kInkDensities[blue];
+  if (IsCoolInk(r, g, b)) return 10 * b > 9 * g ? Ink::kGreen : Ink::kBlue;
+  if (IsRedInk(r, g, b)) return Ink::kRed;
+  return IsBlackInk(r, g, b) ? Ink::kBlack : Ink::kNone;
 }
 
 }  // namespace eosin::tiling
