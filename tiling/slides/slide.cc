@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "tiling/slides/mpp.h"
 #include "tiling/slides/openslide_slide.h"
+#include "tiling/slides/tiff_slide.h"
 
 namespace eosin::tiling {
 namespace {
@@ -20,7 +21,7 @@ constexpr const char* kOverrideHint =
 
 }  // namespace
 
-std::unique_ptr<Slide> Slide::Open(const fs::path& path, SlideReader) {
+std::unique_ptr<Slide> Slide::Open(const fs::path& path, SlideReader reader) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) {
     throw core::SlideError("no such slide: " + path.string(), "check the path");
@@ -30,6 +31,15 @@ std::unique_ptr<Slide> Slide::Open(const fs::path& path, SlideReader) {
     throw core::SlideError(
         "cannot read " + path.string() + ": " + std::strerror(folder ? EISDIR : errno),
         "give the path of a slide file that you may read");
+  }
+  if (reader != SlideReader::kOpenSlide) {
+    std::string why_not;
+    if (auto slide = TiffSlide::Open(path, &why_not)) return slide;
+    if (reader == SlideReader::kTiff) {
+      throw core::SlideError(
+          fmt::format("the TIFF reader does not read {}: {}", path.string(), why_not),
+          "let OpenSlide read it");
+    }
   }
   return std::make_unique<OpenSlideSlide>(path);
 }
