@@ -2,39 +2,136 @@
 #include "tiling/tissue/double_pass.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <opencv2/imgproc.hpp>
 
+#include "tiling/tissue/glass.h"
 #include "tiling/tissue/otsu.h"
+#include "tiling/tissue/pen_marks.h"
 
 namespace eosin::tiling {
+namespace {
 
-cv::Mat SegmentByDoublePass(const cv::Mat& rgb, const cv::Mat& known, double mpp,
-                            const TissueSettings&) {
-  constexpr int kMedian = 5;
-  constexpr double kMinSaturation = 12, kMaxThreshold = 60, kMinSeparation = 14, kCloseUm = 40;
-  cv::Mat hsv, saturation, value;
-  cv::cvtColor(rgb, hsv, cv::COLOR_RGB2HSV);
-  cv::extractChannel(hsv, saturation, 1);
-  cv::extractChannel(hsv, value, 2);
-  saturation.setTo(0, value < 40);
-  if (std::min(saturation.rows, saturation.cols) >= kMedian) {
-    cv::medianBlur(saturation, saturation, kMedian);
+// Ranges of optical density in units of 1 / 400, so that 8 bits hold 0-0.64.
+constexpr double kUnit = 400;
+constexpr int kFaintest = 12;   // .03; CLAM's most sensitive saturation threshold means the same
+constexpr int kHighest = 60;    // .15: the first threshold may not cut into stained tissue
+constexpr double kScatter = 3;  // distances between median and 90th percentile of the glass
+constexpr int kBlack = 40;      // all channels below: the scanner's black
+constexpr double kFaintUm = 56, kCloseUm = 40, kGapUm = 16;
+
+int OddPixels(double um, double mpp) { return 2 * static_cast<int>(um / mpp / 2 + .5) + 1; }
+
+cv::Mat Disc(double um, double mpp) {
+  const int side = OddPixels(um, mpp);
+  return cv::getStructuringElement(cv::MORPH_ELLIPSE, {side, side});
+}
+
+// Brightest channel's density below the darkest's, 0-255 in units.
+cv::Mat Colourfulness(const cv::Mat& rgb) {
+  static const std::array<float, 256> density = [] {
+    std::array<float, 256> table{};
+    for (size_t i = 0; i < 256; ++i) {
+      table[i] = static_cast<float>(-kUnit * std::log((static_cast<double>(i) + 1) / 256));
+    }
+    return table;
+  }();
+  cv::Mat out(rgb.size(), CV_8U);
+  for (int y = 0; y < rgb.rows; ++y) {
+    const uint8_t* p = rgb.ptr(y);
+    uint8_t* to = out.ptr(y);
+    for (int x = 0; x < rgb.cols; ++x, p += 3) {
+      const float range =
+          density[std::min({p[0], p[1], p[2]})] - density[std::max({p[0], p[1], p[2]})];
+      to[x] = static_cast<uint8_t>(std::min(range + .5f, 255.0f));
+    }
   }
-  const Histogram histogram = Count(saturation, known);
-  OtsuSplit split = Otsu(histogram);
-  double threshold = split.mean > 2 * kMinSaturation ? -1 : 255;
-  if (split.high_mean - split.low_mean >= kMinSeparation) {
-    const OtsuSplit below = Otsu(histogram, split.threshold);
-    if (below.high_mean - below.low_mean >= kMinSeparation) split = below;
-    threshold = std::clamp<double>(split.threshold, kMinSaturation, kMaxThreshold);
+  return out;
+}
+
+int Percentile(const Histogram& histogram, double share) {
+  double total = 0, below = 0;
+  for (const double count : histogram) total += count;
+  for (int v = 0; v < 256; ++v) {
+    below += histogram[static_cast<size_t>(v)];
+    if (below >= share * total) return v;
   }
-  cv::Mat mask = saturation > threshold;
-  const int kernel = 2 * static_cast<int>(kCloseUm / mpp / 2) + 1;
-  if (kernel > 1) {
-    cv::morphologyEx(mask, mask, cv::MORPH_CLOSE,
-                     cv::getStructuringElement(cv::MORPH_ELLIPSE, {kernel, kernel}));
+  return 255;
+}
+
+// The least value that glass does not reach by chance.
+int FloorOf(const cv::Mat& colour, const cv::Mat& glass) {
+  const Histogram histogram = Count(colour, glass);
+  const int middle = Percentile(histogram, .5), high = Percentile(histogram, .9);
+  return std::max(kFaintest, middle + static_cast<int>(kScatter * (high - middle) + .5));
+}
+
+// Means over a window of the pixels that `take` marks; white where there are none.
+cv::Mat MeanOf(const cv::Mat& rgb, const cv::Mat& take, int window) {
+  cv::Mat share, sums;
+  cv::blur(take, share, {window, window});
+  cv::Mat masked(rgb.size(), CV_8UC3, cv::Scalar::all(0));
+  rgb.copyTo(masked, take);
+  cv::Mat wide;
+  cv::boxFilter(masked, sums, CV_16U, {window, window}, {-1, -1}, false);
+  cv::Mat out(rgb.size(), CV_8UC3);
+  const float per_full = 255.0f / static_cast<float>(window * window);
+  for (int y = 0; y < rgb.rows; ++y) {
+    const uint16_t* s = sums.ptr<uint16_t>(y);
+    const uint8_t* n = share.ptr(y);
+    uint8_t* to = out.ptr(y);
+    for (int x = 0; x < rgb.cols; ++x, s += 3, to += 3) {
+      const float scale = n[x] ? per_full / static_cast<float>(n[x]) : 0;
+      for (int c = 0; c < 3; ++c) {
+        to[c] = n[x] ? static_cast<uint8_t>(std::min(255.0f, scale * s[c] + .5f)) : kWhite;
+      }
+    }
   }
-  return mask;
+  return out;
+}
+
+}  // namespace
+
+DoublePass SegmentByDoublePass(const cv::Mat& rgb, const cv::Mat& known, double mpp,
+                               bool remove_pen) {
+  // Scanner black, with the rim that compression and averaging colour.
+  cv::Mat smooth;
+  cv::blur(rgb, smooth, {3, 3});
+  cv::Mat black;
+  cv::inRange(smooth, cv::Scalar::all(0), cv::Scalar::all(kBlack), black);
+  cv::dilate(black, black, cv::Mat(), {-1, -1}, 2);
+  cv::Mat usable = black == 0;
+  if (!known.empty()) usable &= known;
+
+  const GlassModel glass = FindGlass(rgb, usable);
+  const cv::Mat white = Whiten(rgb, glass);
+  cv::blur(white, smooth, {3, 3});
+  DoublePass result;
+  result.never = black;
+  if (remove_pen) {
+    const cv::Mat ink = FindPenMarks(smooth, mpp);
+    result.never |= ink;
+    usable.setTo(0, ink);
+  }
+  cv::Mat sure;
+  cv::resize(glass.sure, sure, rgb.size(), 0, 0, cv::INTER_NEAREST);
+
+  cv::Mat colour = Colourfulness(smooth);
+  if (std::min(colour.rows, colour.cols) >= 5) cv::medianBlur(colour, colour, 5);
+  const int floor = FloorOf(colour, sure);
+  const int first =
+      std::clamp(Otsu(Count(colour, usable)).threshold, floor, std::max(floor, kHighest));
+  result.tissue = (colour > first) & usable;
+
+  cv::Mat rest;
+  cv::dilate(result.tissue, rest, Disc(kGapUm, mpp));
+  rest = (rest == 0) & usable;
+  const cv::Mat faint = Colourfulness(MeanOf(white, rest, OddPixels(kFaintUm, mpp)));
+  const cv::Mat second = (faint > FloorOf(faint, sure & rest)) & rest;
+  result.tissue |= second;
+  cv::morphologyEx(result.tissue, result.tissue, cv::MORPH_CLOSE, Disc(kCloseUm, mpp));
+  return result;
 }
 
 }  // namespace eosin::tiling

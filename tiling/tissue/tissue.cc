@@ -55,9 +55,11 @@ core::Image SegmentTissue(const Overview& overview, double mpp, const std::strin
   const cv::Mat rgb = View(overview.image);
   const bool all_known = overview.unknown.empty();
   const cv::Mat known = all_known ? cv::Mat() : cv::Mat(View(overview.unknown) == 0);
-  cv::Mat mask;
+  cv::Mat mask, never;
   if (method == "double-pass") {
-    mask = SegmentByDoublePass(rgb, known, mpp, settings);
+    DoublePass result = SegmentByDoublePass(rgb, known, mpp, settings.remove_pen);
+    mask = result.tissue;
+    never = result.never;
   } else if (method == "otsu") {
     mask = SegmentByOtsu(rgb, known);
   } else if (method.starts_with("clam") && std::find(TissueMethods().begin(), TissueMethods().end(),
@@ -71,6 +73,8 @@ core::Image SegmentTissue(const Overview& overview, double mpp, const std::strin
   if (method == "double-pass") {
     DropSpecks(&mask, settings.min_tissue_um2 / (mpp * mpp));
     FillHoles(&mask, settings.min_hole_um2 / (mpp * mpp));
+    mask.setTo(0, never);
+    DropSpecks(&mask, settings.min_tissue_um2 / (mpp * mpp));
   }
   core::Image out(overview.image.width, overview.image.height, 1);
   for (int y = 0; y < out.height; ++y) std::copy_n(mask.ptr(y), out.width, out.row(y));
