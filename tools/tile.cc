@@ -139,48 +139,64 @@ struct Arguments {
   }
 };
 
+// Puts the options added in its lifetime under one heading of --help.
+class Section {
+ public:
+  Section(CLI::App& app, std::string title)
+      : app_(app), title_(std::move(title)), before_(app.get_options().size()) {}
+  ~Section() {
+    const auto options = app_.get_options();
+    for (size_t i = before_; i < options.size(); ++i) options[i]->group(title_);
+  }
+
+ private:
+  CLI::App& app_;
+  std::string title_;
+  size_t before_;
+};
+
 void AddGridFlags(CLI::App& app, core::OptionSet& set, tiling::TileOptions& options,
                   Arguments& arguments) {
-  CLI::App& grid = *app.add_option_group("Scale and grid");
-  AddKeyFlag(grid, set, "--mpp", "mpp", "scale of the tiles in um per pixel (default 0.5)");
-  AddKeyFlag(grid, set, "--magnification", "magnification",
+  const Section section(app, "Scale and grid");
+  AddKeyFlag(app, set, "--mpp", "mpp", "scale of the tiles in um per pixel (default 0.5)");
+  AddKeyFlag(app, set, "--magnification", "magnification",
              "the same as 10 / mpp in true microns: 20 means 0.5 um per pixel");
-  AddKeyFlag(grid, set, "--size", "size", "side of a tile in its own pixels (default 256)");
-  AddKeyFlag(grid, set, "--stride", "stride",
+  AddKeyFlag(app, set, "--size", "size", "side of a tile in its own pixels (default 256)");
+  AddKeyFlag(app, set, "--stride", "stride",
              "distance of tiles in their own pixels (default: the size)");
   AddKeyFlag(
       grid, set, "--align", "align",
       "tiles: size, stride and level (nearest to --mpp, within 5 %) are the slide's own, and "
       "its compressed JPEG tiles are copied; none (default)");
-  AddKeyFlag(grid, set, "--mpp-override", "mpp_override",
+  AddKeyFlag(app, set, "--mpp-override", "mpp_override",
              "the slide's own scale at full size, when the file does not say it or is wrong");
-  grid.add_flag("--allow-upsample", options.allow_upsample,
-                "allow tiles finer than the slide by more than 5 %");
-  grid.add_option("--roi", arguments.rois,
-                  "x,y,width,height in level-0 pixels: only tiles wholly inside; repeatable")
+  app.add_flag("--allow-upsample", options.allow_upsample,
+               "allow tiles finer than the slide by more than 5 %");
+  app.add_option("--roi", arguments.rois,
+                 "x,y,width,height in level-0 pixels: only tiles wholly inside; repeatable")
       ->allow_extra_args(false)
       ->type_name("X,Y,W,H");
 }
 
 void AddTissueFlags(CLI::App& app, core::OptionSet& set) {
-  CLI::App& tissue = *app.add_option_group("Tissue and quality");
+  const Section section(app, "Tissue and quality");
   AddKeyFlag(
       tissue, set, "--tissue", "tissue",
       "double-pass (default), otsu, clam, clam-biopsy, clam-resection, clam-tcga, none, or a "
       "mask PNG of the whole slide (nonzero = tissue), or a folder of masks named "
       "<slide>.png");
-  AddKeyFlag(tissue, set, "--min-tissue", "min_tissue",
+  AddKeyFlag(app, set, "--min-tissue", "min_tissue",
              "least tissue share of a tile, 0 to 1 (default 0.5)");
-  AddKeyFlag(tissue, set, "--tissue-mpp", "tissue_mpp",
+  AddKeyFlag(app, set, "--tissue-mpp", "tissue_mpp",
              "scale the mask is made at, um per pixel (default 8)");
-  AddKeyFlag(tissue, set, "--min-tissue-um2", "min_tissue_um2",
+  AddKeyFlag(app, set, "--min-tissue-um2", "min_tissue_um2",
              "smaller specks are dropped, um2 (default 5000)");
-  AddKeyFlag(tissue, set, "--min-hole-um2", "min_hole_um2",
+  AddKeyFlag(app, set, "--min-hole-um2", "min_hole_um2",
              "smaller holes are filled, um2 (default 20000)");
-  tissue.add_flag_callback(
+  app.add_flag_callback(
       "--keep-pen", [&set] { set.Set("remove_pen", "false"); },
       "do not take pen marks out of the tissue");
-  tissue.add_option_function<std::string>(
+  app.add_option_function<std::string>(
       "--quality",
       [&set](const std::string& value) {
         if (!value.empty() && value.find_first_not_of("0123456789") == std::string::npos) {
@@ -190,52 +206,51 @@ void AddTissueFlags(CLI::App& app, core::OptionSet& set) {
         set.Set("quality", value);
       },
       "scores (default): blur, pen, white, black and fold a tile, 0 to 1; none");
-  AddKeyFlag(tissue, set, "--stain", "stain",
+  AddKeyFlag(app, set, "--stain", "stain",
              "statistics (default): colour and stain statistics a tile; none");
   for (const char* name : tiling::kQualityNames) {
-    AddKeyFlag(tissue, set, std::string("--max-") + name, std::string("reject.") + name,
+    AddKeyFlag(app, set, std::string("--max-") + name, std::string("reject.") + name,
                fmt::format("leave out tiles whose {} score is larger (default 1: none)", name));
   }
 }
 
 void AddOutputFlags(CLI::App& app, core::OptionSet& set, Arguments& arguments) {
-  CLI::App& output = *app.add_option_group("Annotations and output");
-  output.add_option("--annotations", arguments.annotations,
-                    "QuPath GeoJSON, ASAP XML or ImageScope XML of the slide, or a folder of "
-                    "<slide>.geojson, .json or .xml: a mask a tile in labels/annotation");
-  AddKeyFlag(output, set, "--classes", "classes",
+  const Section section(app, "Annotations and output");
+  app.add_option("--annotations", arguments.annotations,
+                 "QuPath GeoJSON, ASAP XML or ImageScope XML of the slide, or a folder of "
+                 "<slide>.geojson, .json or .xml: a mask a tile in labels/annotation");
+  AddKeyFlag(app, set, "--classes", "classes",
              "what annotated classes become: an id, ignore, include or exclude "
              "(tumor=1,artefact=ignore,pen=exclude); default: all names of the batch, from 1");
-  AddKeyFlag(output, set, "--encoding", "encoding", "jpeg (default), png (lossless) or raw");
-  AddKeyFlag(output, set, "--jpeg-quality", "jpeg_quality",
+  AddKeyFlag(app, set, "--encoding", "encoding", "jpeg (default), png (lossless) or raw");
+  AddKeyFlag(app, set, "--jpeg-quality", "jpeg_quality",
              "of tiles that are encoded, 1 to 100 (default 90)");
-  output
-      .add_option("--export", arguments.exports,
-                  "also write clam, png, jpeg or webdataset below --out; repeatable, or by commas")
+  app.add_option("--export", arguments.exports,
+                 "also write clam, png, jpeg or webdataset below --out; repeatable, or by commas")
       ->delimiter(',')
       ->allow_extra_args(false);
 }
 
 void AddRunFlags(CLI::App& app, tiling::BatchOptions& batch, Arguments& arguments) {
-  CLI::App& run = *app.add_option_group("Running");
-  run.add_option("--list", arguments.list,
+  const Section section(app, "Running");
+  app.add_option("--list", arguments.list,
                  "CSV of slides with mpp, annotation, class and patient (see below)");
-  run.add_option("--shard", arguments.shard,
+  app.add_option("--shard", arguments.shard,
                  "I/N: every N-th slide from the I-th, for cluster arrays; shards may share --out");
-  run.add_option("--jobs", batch.jobs, "slides at a time (default: as many as threads)")
+  app.add_option("--jobs", batch.jobs, "slides at a time (default: as many as threads)")
       ->check(CLI::NonNegativeNumber);
-  run.add_option("--threads", batch.threads, "over all slides (default: all cores)")
+  app.add_option("--threads", batch.threads, "over all slides (default: all cores)")
       ->check(CLI::NonNegativeNumber);
-  run.add_option("--memory", arguments.memory,
+  app.add_option("--memory", arguments.memory,
                  "for pixels in flight over all slides, 4G (default: half of what is free)");
-  run.add_flag("--overwrite", batch.overwrite,
+  app.add_flag("--overwrite", batch.overwrite,
                "replace stores that were made with other settings or from another slide");
-  run.add_flag("--dry-run", batch.dry_run,
+  app.add_flag("--dry-run", batch.dry_run,
                "print each slide's plan with its bytes and seconds, write nothing");
-  run.add_option("--config", arguments.config,
+  app.add_option("--config", arguments.config,
                  "TOML file with these options as keys (min_tissue = 0.5); flags win");
-  run.add_option("--set", arguments.assignments, "key=value; repeatable")->allow_extra_args(false);
-  run.add_flag("--quiet", batch.quiet, "errors only");
+  app.add_option("--set", arguments.assignments, "key=value; repeatable")->allow_extra_args(false);
+  app.add_flag("--quiet", batch.quiet, "errors only");
 }
 
 std::vector<tiling::SlideEntry> Slides(const Arguments& arguments, bool quiet) {

@@ -51,13 +51,12 @@ void CheckMask(const TileOptions& options, size_t slides) {
 // that are not planned yet.
 class BatchProgress {
  public:
-  BatchProgress(const std::vector<SlideEntry>& slides, bool quiet) : slides_(slides.size()) {
-    if (!quiet && !slides.empty()) line_.emplace(Label(slides.front().Stem()), 0, "tiles");
-  }
+  explicit BatchProgress(const std::vector<SlideEntry>& slides)
+      : slides_(slides.size()), only_(slides.size() == 1 ? slides.front().Stem() : "") {}
 
   core::Progress* Planned(int64_t tiles) {
-    if (!line_) return nullptr;
     std::lock_guard lock(mutex_);
+    if (!line_) line_.emplace(Label(), 0, "tiles");
     ++planned_;
     tiles_ += tiles;
     Update();
@@ -65,17 +64,17 @@ class BatchProgress {
   }
 
   void Finished(const SlideResult& result) {
-    if (!line_) return;
     std::lock_guard lock(mutex_);
     ++finished_;
     if (result.status != "done") ++without_tiles_;
+    if (!line_) return;
     Update();
-    if (slides_ > 1) line_->SetLabel(Label({}));
+    line_->SetLabel(Label());
   }
 
  private:
-  std::string Label(const std::string& only) const {
-    return slides_ == 1 ? only : fmt::format("{}/{} slides", finished_, slides_);
+  std::string Label() const {
+    return slides_ == 1 ? only_ : fmt::format("{}/{} slides", finished_, slides_);
   }
   void Update() {
     if (planned_ == 0) return;
@@ -84,6 +83,7 @@ class BatchProgress {
   }
 
   const size_t slides_;
+  const std::string only_;
   std::mutex mutex_;
   int64_t planned_ = 0, finished_ = 0, without_tiles_ = 0, tiles_ = 0;
   std::optional<core::Progress> line_;
@@ -272,7 +272,7 @@ std::vector<SlideResult> TileSlides(const std::vector<SlideEntry>& slides,
   std::optional<ResultTable> table;
   if (!batch.dry_run) table.emplace(out);
   std::optional<BatchProgress> progress;
-  if (!batch.dry_run) progress.emplace(own, batch.quiet);
+  if (!batch.dry_run && !batch.quiet) progress.emplace(own);
   JobContext context{options, batch, classes, out, memory, disk, {}};
   if (progress) context.planned = [&](int64_t tiles) { return progress->Planned(tiles); };
 

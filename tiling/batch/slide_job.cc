@@ -162,10 +162,13 @@ int64_t NeededBytes(const Slide& slide, const Prepared& prepared, const TileOpti
 }
 
 // Bytes held while a slide's tiles are made, beside what every slide holds.
-int64_t NeededMemory(const Slide& slide, const Plan& plan, int threads) {
+int64_t NeededMemory(const Slide& slide, const Plan& plan, const std::string& encoding,
+                     int threads) {
   const auto count = static_cast<int64_t>(plan.tiles.size());
   const int64_t pixels = int64_t{plan.tile_size} * plan.tile_size;
-  int64_t bytes = count * 64 + int64_t{threads} * 16 * pixels * 3;
+  // Encoded tiles that wait for their turn, and a few decoded ones a thread.
+  const int64_t encoded = encoding == "jpeg" ? pixels / 2 : pixels * 3;
+  int64_t bytes = count * 128 + int64_t{threads} * (kWriteAhead * encoded + 8 * pixels * 3);
   if (plan.mode != TileMode::kCopy) bytes += WorkingSet(slide.geometry(), plan);
   return bytes;
 }
@@ -191,7 +194,8 @@ void MakeStore(const Slide& slide, const SlideEntry& entry, const Prepared& prep
   const fs::path store = context.out / (result->stem + ".h5");
   const Plan& plan = prepared.plan;
   const auto count = static_cast<int64_t>(plan.tiles.size());
-  const MemoryBudget::Share memory(context.memory, NeededMemory(slide, plan, threads));
+  const MemoryBudget::Share memory(context.memory,
+                                   NeededMemory(slide, plan, options.encoding, threads));
   ExtractResult extracted;
   {
     fs::path part = store;
