@@ -165,7 +165,7 @@ void AddGridFlags(CLI::App& app, core::OptionSet& set, tiling::TileOptions& opti
   AddKeyFlag(app, set, "--stride", "stride",
              "distance of tiles in their own pixels (default: the size)");
   AddKeyFlag(
-      grid, set, "--align", "align",
+      app, set, "--align", "align",
       "tiles: size, stride and level (nearest to --mpp, within 5 %) are the slide's own, and "
       "its compressed JPEG tiles are copied; none (default)");
   AddKeyFlag(app, set, "--mpp-override", "mpp_override",
@@ -181,7 +181,7 @@ void AddGridFlags(CLI::App& app, core::OptionSet& set, tiling::TileOptions& opti
 void AddTissueFlags(CLI::App& app, core::OptionSet& set) {
   const Section section(app, "Tissue and quality");
   AddKeyFlag(
-      tissue, set, "--tissue", "tissue",
+      app, set, "--tissue", "tissue",
       "double-pass (default), otsu, clam, clam-biopsy, clam-resection, clam-tcga, none, or a "
       "mask PNG of the whole slide (nonzero = tissue), or a folder of masks named "
       "<slide>.png");
