@@ -18,7 +18,7 @@
 
 namespace eosin::tiling {
 
-inline constexpr double kShrinkMeanError = 0.5;
+inline constexpr double kShrinkMeanError = 0.6;
 inline constexpr int kShrinkWorstError = 16;
 
 struct TileRange {
