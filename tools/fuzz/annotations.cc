@@ -7,13 +7,17 @@
 using namespace eosin;
 
 EOSIN_FUZZ_TARGET(data, size) {
-  fuzz::Refusable([&] {
-    const tiling::AnnotationFile file = tiling::ParseAnnotations(fuzz::Text(data, size), "input");
-    for (const std::string& text :
-         {tiling::ToGeoJson(file.annotations), tiling::ToAsapXml(file.annotations),
-          tiling::ToImageScopeXml(file.annotations)}) {
-      fuzz::Refusable([&] { tiling::ParseAnnotations(text, "again"); });
-    }
-  });
+  std::vector<tiling::Annotation> annotations;
+  fuzz::Refusable(
+      [&] { annotations = tiling::ParseAnnotations(fuzz::Text(data, size), "input").annotations; });
+  // A class or shape that a format cannot hold is refused while writing; what was written is read.
+  for (const auto write :
+       {+[](const std::vector<tiling::Annotation>& a) { return tiling::ToGeoJson(a); },
+        +[](const std::vector<tiling::Annotation>& a) { return tiling::ToAsapXml(a); },
+        +[](const std::vector<tiling::Annotation>& a) { return tiling::ToImageScopeXml(a); }}) {
+    std::string text;
+    fuzz::Refusable([&] { text = write(annotations); });
+    if (!text.empty()) tiling::ParseAnnotations(text, "again");
+  }
   return 0;
 }
