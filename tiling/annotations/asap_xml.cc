@@ -121,13 +121,14 @@ std::string ToAsapXml(const std::vector<Annotation>& annotations) {
     }
     if (hole_groups.emplace(name, "").second) order.push_back(name);
   }
+  std::set<std::string> taken(order.begin(), order.end());
   for (const Annotation& annotation : annotations) {
     for (const Polygon& polygon : annotation.polygons) {
       std::string& group = hole_groups[annotation.class_of];
       if (polygon.holes.empty() || !group.empty()) continue;
       group = annotation.class_of.empty() ? kNone : annotation.class_of;
       do group += kHole;
-      while (hole_groups.count(group));
+      while (!taken.insert(group).second);
     }
   }
   std::string out = "<?xml version=\"1.0\"?>\n<ASAP_Annotations>\n\t<Annotations>\n";
