@@ -31,30 +31,39 @@ void DropSpecks(cv::Mat* mask, double area) { PutSmall(*mask, 8, area, 0, mask);
 
 void FillHoles(cv::Mat* mask, double area) { PutSmall(*mask == 0, 4, area, 255, mask); }
 
-void FillUnknown(const cv::Mat& unknown, cv::Mat* mask) {
+void FillByBorder(const cv::Mat& patches, double share, cv::Mat* mask) {
   cv::Mat labels;
-  const int count = cv::connectedComponents(unknown, labels, 8, CV_32S);
-  std::vector<int64_t> balance(static_cast<size_t>(count), 0);  // tissue less background around
+  const int count = cv::connectedComponents(patches, labels, 8, CV_32S);
+  if (count < 2) return;
+  std::vector<int64_t> around(static_cast<size_t>(count), 0), set(static_cast<size_t>(count), 0);
+  cv::Mat border;
+  cv::dilate(patches, border, cv::Mat());
   for (int y = 0; y < mask->rows; ++y) {
     for (int x = 0; x < mask->cols; ++x) {
-      if (labels.at<int>(y, x) != 0) continue;
-      // Each known pixel counts once for every patch it touches.
+      if (!border.at<uint8_t>(y, x) || labels.at<int>(y, x) != 0) continue;
+      // Each pixel counts once for every patch it touches.
       int seen[8];
-      int patches = 0;
+      int touched = 0;
       for (int v = std::max(0, y - 1); v <= std::min(mask->rows - 1, y + 1); ++v) {
         for (int u = std::max(0, x - 1); u <= std::min(mask->cols - 1, x + 1); ++u) {
           const int label = labels.at<int>(v, u);
-          if (label == 0 || std::find(seen, seen + patches, label) != seen + patches) continue;
-          seen[patches++] = label;
-          balance[static_cast<size_t>(label)] += mask->at<uint8_t>(y, x) ? 1 : -1;
+          if (label == 0 || std::find(seen, seen + touched, label) != seen + touched) continue;
+          seen[touched++] = label;
+          ++around[static_cast<size_t>(label)];
+          set[static_cast<size_t>(label)] += mask->at<uint8_t>(y, x) != 0;
         }
       }
     }
   }
+  std::vector<uint8_t> value(static_cast<size_t>(count), 0);
+  for (size_t i = 1; i < value.size(); ++i) {
+    value[i] = static_cast<double>(set[i]) > share * static_cast<double>(around[i]) ? 255 : 0;
+  }
   for (int y = 0; y < mask->rows; ++y) {
+    const int* label = labels.ptr<int>(y);
+    uint8_t* row = mask->ptr(y);
     for (int x = 0; x < mask->cols; ++x) {
-      const int label = labels.at<int>(y, x);
-      if (label) mask->at<uint8_t>(y, x) = balance[static_cast<size_t>(label)] > 0 ? 255 : 0;
+      if (label[x]) row[x] = value[static_cast<size_t>(label[x])];
     }
   }
 }

@@ -11,7 +11,8 @@ void DropSpecks(cv::Mat* mask, double area);
 // Sets holes (4-connected patches of zeros) of fewer than `area` pixels. Holes that touch the edge
 // of the picture count with the pixels that are seen.
 void FillHoles(cv::Mat* mask, double area);
-// Each patch of `unknown` becomes what most of the pixels around it are in `mask`: 255 or 0.
-void FillUnknown(const cv::Mat& unknown, cv::Mat* mask);
+// Each patch (8-connected) of `patches` becomes 255 in `mask` where more than `share` of the pixels
+// around it are set there, else 0.
+void FillByBorder(const cv::Mat& patches, double share, cv::Mat* mask);
 
 }  // namespace eosin::tiling

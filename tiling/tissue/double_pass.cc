@@ -6,6 +6,7 @@
 #include <cmath>
 #include <opencv2/imgproc.hpp>
 
+#include "tiling/tissue/components.h"
 #include "tiling/tissue/glass.h"
 #include "tiling/tissue/otsu.h"
 #include "tiling/tissue/pen_marks.h"
@@ -19,6 +20,8 @@ constexpr int kFaintest = 12;   // .03; CLAM's most sensitive saturation thresho
 constexpr int kHighest = 60;    // .15: the first threshold may not cut into stained tissue
 constexpr double kScatter = 3;  // distances between median and 90th percentile of the glass
 constexpr int kBlack = 40;      // all channels below: the scanner's black
+constexpr int kGreyest = 5;     // grey levels below kWhite: density .02
+constexpr double kGreyBorder = .35;
 constexpr double kFaintUm = 56, kCloseUm = 40, kGapUm = 16;
 
 int OddPixels(double um, double mpp) { return 2 * static_cast<int>(um / mpp / 2 + .5) + 1; }
@@ -61,10 +64,10 @@ int Percentile(const Histogram& histogram, double share) {
 }
 
 // The least value that glass does not reach by chance.
-int FloorOf(const cv::Mat& colour, const cv::Mat& glass) {
+int FloorOf(const cv::Mat& colour, const cv::Mat& glass, int least) {
   const Histogram histogram = Count(colour, glass);
   const int middle = Percentile(histogram, .5), high = Percentile(histogram, .9);
-  return std::max(kFaintest, middle + static_cast<int>(kScatter * (high - middle) + .5));
+  return std::max(least, middle + static_cast<int>(kScatter * (high - middle) + .5));
 }
 
 // Means over a window of the pixels that `take` marks; white where there are none.
@@ -119,7 +122,7 @@ DoublePass SegmentByDoublePass(const cv::Mat& rgb, const cv::Mat& known, double 
 
   cv::Mat colour = Colourfulness(smooth);
   if (std::min(colour.rows, colour.cols) >= 5) cv::medianBlur(colour, colour, 5);
-  const int floor = FloorOf(colour, sure);
+  const int floor = FloorOf(colour, sure, kFaintest);
   const int first =
       std::clamp(Otsu(Count(colour, usable)).threshold, floor, std::max(floor, kHighest));
   result.tissue = (colour > first) & usable;
@@ -127,10 +130,19 @@ DoublePass SegmentByDoublePass(const cv::Mat& rgb, const cv::Mat& known, double 
   cv::Mat rest;
   cv::dilate(result.tissue, rest, Disc(kGapUm, mpp));
   rest = (rest == 0) & usable;
-  const cv::Mat faint = Colourfulness(MeanOf(white, rest, OddPixels(kFaintUm, mpp)));
-  const cv::Mat second = (faint > FloorOf(faint, sure & rest)) & rest;
+  const cv::Mat mean = MeanOf(white, rest, OddPixels(kFaintUm, mpp));
+  const cv::Mat faint = Colourfulness(mean);
+  const cv::Mat second = (faint > FloorOf(faint, sure & rest, kFaintest)) & usable;
   result.tissue |= second;
   cv::morphologyEx(result.tissue, result.tissue, cv::MORPH_CLOSE, Disc(kCloseUm, mpp));
+
+  // Where two stains add up to grey (haematoxylin and DAB), tissue is no more colourful than dirt
+  // or a shade, but tissue lies around it.
+  cv::Mat grey;
+  cv::extractChannel(mean, grey, 1);
+  cv::subtract(cv::Scalar(kWhite), grey, grey);
+  grey = (grey > FloorOf(grey, sure & rest, kGreyest)) & usable & (result.tissue == 0);
+  FillByBorder(grey, kGreyBorder, &result.tissue);
   return result;
 }
 

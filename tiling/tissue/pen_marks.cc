@@ -6,6 +6,7 @@
 
 #include "core/stain/density.h"
 #include "tiling/tissue/components.h"
+#include "tiling/tissue/glass.h"
 #include "tiling/tissue/pen.h"
 
 namespace eosin::tiling {
@@ -13,20 +14,24 @@ namespace {
 
 constexpr double kLeastUm2 = 12000;  // of a mark
 constexpr double kWindowUm = 72;     // ink is judged over such windows
-constexpr double kSeed = .2;         // share of sure ink in a window that lets thin ink count
-constexpr double kFill = .5;         // share of ink of either kind in a window of a mark
+constexpr double kSeed = .12;        // share of sure ink in a window that lets thin ink count
+constexpr double kFill = .4;         // share of ink of either kind in a window of a mark
 constexpr double kEdgeUm = 20;       // the rim, too thin to be told by its colour
 
 int OddPixels(double um, double mpp) { return 2 * static_cast<int>(um / mpp / 2 + .5) + 1; }
 
-// The rules of InkOf with less density asked for: dry strokes and soft edges. Pale stain passes
-// too, so it counts only beside sure ink.
+// Thin ink, dry strokes and ink over tissue. Densities are over that of the glass, which sharpens
+// the rules: red ink lets red light through more freely than stained tissue does. Pale stain passes
+// now and then, so this counts only beside sure ink.
 bool MayBeInk(const uint8_t* p) {
-  const float r = core::kDensities[p[0]], g = core::kDensities[p[1]], b = core::kDensities[p[2]];
-  const float sum = r + g + b;
+  const float glass = core::kDensities[kWhite];
+  const float r = core::kDensities[p[0]] - glass, g = core::kDensities[p[1]] - glass,
+              b = core::kDensities[p[2]] - glass;
   if (r > 1.12f * g && r > 1.08f * b && r - std::min(g, b) > .08f) return true;
-  if (b > .66f * g + .25f * r && r < .18f * sum && b < 1.25f * g && g > .15f) return true;
-  return std::max({p[0], p[1], p[2]}) < 170 && g < .355f * sum && r > .24f * sum && b > .27f * sum;
+  if (r < .24f * g && b > .6f * g && b < 1.25f * g && g > .1f) return true;
+  if (r < .33f * g && b > .68f * g && b < 1.2f * g && g > .4f) return true;
+  const float sum = r + g + b;
+  return sum > 1.2f && g < .355f * sum && r > .24f * sum && b > .27f * sum;
 }
 
 cv::Mat Disc(double um, double mpp) {

@@ -69,7 +69,7 @@ core::Image SegmentTissue(const Overview& overview, double mpp, const std::strin
     throw core::ConfigError(fmt::format("tissue = {} is no method", method),
                             fmt::format("one of {}", fmt::join(TissueMethods(), ", ")));
   }
-  if (!all_known) FillUnknown(View(overview.unknown), &mask);
+  if (!all_known) FillByBorder(View(overview.unknown), .5, &mask);
   if (method == "double-pass") {
     DropSpecks(&mask, settings.min_tissue_um2 / (mpp * mpp));
     FillHoles(&mask, settings.min_hole_um2 / (mpp * mpp));

@@ -74,11 +74,11 @@ void PrintHead(const std::string& first) {
 }
 
 void MeasureScenes(SceneFamily family, const std::string& name, int seeds,
-                   const fs::path& pictures) {
+                   const std::vector<std::string>& cases, const fs::path& pictures) {
   fmt::print("\nIoU with the truth, mean of {} made overviews a case, family {}\n\n", seeds, name);
   PrintHead("case");
   std::map<std::string, double> total, worst, seconds;
-  for (const std::string& scene_case : eosin::bench::SceneCases()) {
+  for (const std::string& scene_case : cases) {
     std::map<std::string, double> sum;
     for (int seed = 0; seed < seeds; ++seed) {
       eosin::bench::TissueScene scene =
@@ -106,17 +106,17 @@ void MeasureScenes(SceneFamily family, const std::string& name, int seeds,
     }
     PrintRow(scene_case, cells);
   }
-  const auto cases = static_cast<double>(eosin::bench::SceneCases().size());
+  const auto count = static_cast<double>(cases.size());
   const auto print = [&](const std::string& label, const char* format, auto value) {
     std::vector<std::string> cells;
     for (const std::string& m : TissueMethods())
       cells.push_back(fmt::format(fmt::runtime(format), value(m)));
     PrintRow(label, cells);
   };
-  print("mean", "{:.3f}", [&](const std::string& m) { return total[m] / cases; });
+  print("mean", "{:.3f}", [&](const std::string& m) { return total[m] / count; });
   print("worst case", "{:.3f}", [&](const std::string& m) { return worst[m]; });
   print("seconds a slide", "{:.3f}",
-        [&](const std::string& m) { return seconds[m] / cases / seeds; });
+        [&](const std::string& m) { return seconds[m] / count / seeds; });
 }
 
 // The pictures are overviews of unknown scale: 8 um/px of a 40x slide is assumed.
@@ -160,12 +160,14 @@ int main(int argc, char** argv) {
   std::string family = "held-out";
   int seeds = 3;
   fs::path pictures, pen_slides;
+  std::vector<std::string> cases = eosin::bench::SceneCases();
   app.add_option("--family", family)
       ->check(CLI::IsMember({"tune", "held-out"}))
       ->capture_default_str();
   app.add_option("--seeds", seeds, "scenes a case")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();
+  app.add_option("--cases", cases)->check(CLI::IsMember(eosin::bench::SceneCases()));
   app.add_option("--pen-slides", pen_slides,
                  "folder of pen_<colour>_pyr.tif and pen_<colour>_mask.png");
   app.add_option("--pictures", pictures, "folder for pictures with the double-pass mask's outline");
@@ -174,7 +176,7 @@ int main(int argc, char** argv) {
     if (!pictures.empty()) fs::create_directories(pictures);
     if (seeds > 0) {
       MeasureScenes(family == "tune" ? SceneFamily::kTune : SceneFamily::kHeldOut, family, seeds,
-                    pictures);
+                    cases, pictures);
     }
     if (!pen_slides.empty()) MeasurePen(pen_slides, pictures);
   } catch (const eosin::core::Error& error) {
