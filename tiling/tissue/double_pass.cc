@@ -21,7 +21,7 @@ constexpr int kHighest = 60;    // .15: the first threshold may not cut into sta
 constexpr double kScatter = 3;  // distances between median and 90th percentile of the glass
 constexpr int kBlack = 40;      // all channels below: the scanner's black
 constexpr int kGreyest = 5;     // grey levels below kWhite: density .02
-constexpr double kGreyBorder = .35;
+constexpr double kGreyBorder = .35, kGreyShare = .25;
 constexpr double kFaintUm = 56, kCloseUm = 40, kGapUm = 16;
 
 int OddPixels(double um, double mpp) { return 2 * static_cast<int>(um / mpp / 2 + .5) + 1; }
@@ -94,6 +94,19 @@ cv::Mat MeanOf(const cv::Mat& rgb, const cv::Mat& take, int window) {
   return out;
 }
 
+// Adds the patches that tissue borders on, if they are no larger than a part of it: the shade of a
+// coverslip is large, and the picture's edge borders on it.
+void JoinGrey(const cv::Mat& grey, cv::Mat* tissue) {
+  const double most = kGreyShare * cv::countNonZero(*tissue);
+  cv::Mat large = grey.clone();
+  DropSpecks(&large, most);
+  cv::Mat patches, padded;
+  cv::copyMakeBorder(grey & (large == 0), patches, 1, 1, 1, 1, cv::BORDER_CONSTANT, 0);
+  cv::copyMakeBorder(*tissue, padded, 1, 1, 1, 1, cv::BORDER_CONSTANT, 0);
+  FillByBorder(patches, kGreyBorder, &padded);
+  padded(cv::Rect(1, 1, tissue->cols, tissue->rows)).copyTo(*tissue);
+}
+
 }  // namespace
 
 DoublePass SegmentByDoublePass(const cv::Mat& rgb, const cv::Mat& known, double mpp,
@@ -142,7 +155,7 @@ DoublePass SegmentByDoublePass(const cv::Mat& rgb, const cv::Mat& known, double 
   cv::extractChannel(mean, grey, 1);
   cv::subtract(cv::Scalar(kWhite), grey, grey);
   grey = (grey > FloorOf(grey, sure & rest, kGreyest)) & usable & (result.tissue == 0);
-  FillByBorder(grey, kGreyBorder, &result.tissue);
+  JoinGrey(grey, &result.tissue);
   return result;
 }
 

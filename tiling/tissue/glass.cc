@@ -10,10 +10,13 @@ namespace eosin::tiling {
 namespace {
 
 // Optical densities (natural) unless said otherwise.
-constexpr int kDarkestGlass = 130;       // grey level of the brightest channel
+constexpr int kDarkestGlass = 170;       // grey level of the brightest channel
 constexpr float kMostSaturation = .27f;  // of glass with a film of stain
 constexpr float kFlat = .045f;           // range of density over 3 x 3 cells
 constexpr double kLeastShare = .003;     // of the picture, to count as glass at all
+// Little on a slide is brighter than its glass: this share of the cells, and by no more than this.
+constexpr double kBrighterShare = .005;
+constexpr float kMostBrighter = .1f;
 constexpr float kBin = .01f;
 constexpr int kBins = 100;
 constexpr int kSpan = 3;      // bins to each side that count as one peak
@@ -86,6 +89,21 @@ float BrightestPeak(const std::vector<Cell>& cells) {
   return top - (static_cast<float>(best) + .5f) * kBin;
 }
 
+// Whether something other than pure white is brighter than `peak`.
+bool IsOutshone(const cv::Mat& small, const cv::Mat& usable, float peak) {
+  const double least = 3 * std::exp(static_cast<double>(peak + kMostBrighter)) - 3;
+  int total = 0, brighter = 0;
+  for (int y = 0; y < small.rows; ++y) {
+    for (int x = 0; x < small.cols; ++x) {
+      const cv::Vec3b& p = small.at<cv::Vec3b>(y, x);
+      if (usable.at<uint8_t>(y, x) != 255 || std::min({p[0], p[1], p[2]}) >= 254) continue;
+      ++total;
+      brighter += p[0] + p[1] + p[2] > least;
+    }
+  }
+  return brighter > kBrighterShare * total;
+}
+
 std::vector<Cell> FindCandidates(const cv::Mat& small, const cv::Mat& usable) {
   cv::Mat green, highest, lowest;
   cv::extractChannel(small, green, 1);
@@ -139,10 +157,10 @@ GlassModel FindGlass(const cv::Mat& rgb, const cv::Mat& usable) {
   model.sure = cv::Mat::zeros(size, CV_8U);
   const std::vector<Cell> cells = FindCandidates(small, small_usable);
   if (static_cast<double>(cells.size()) < std::max(1.0, kLeastShare * size.area())) return model;
-  model.found = true;
-
   // From the peak's colour outwards: cells near the model are glass and refine it.
   const float peak = BrightestPeak(cells);
+  if (IsOutshone(small, small_usable, peak)) return model;
+  model.found = true;
   std::vector<char> chosen(cells.size());
   for (size_t i = 0; i < cells.size(); ++i) {
     chosen[i] = cells[i].mean > peak - kDarker && cells[i].mean < peak + kBrighter;
