@@ -51,11 +51,11 @@ int64_t RoundCubic(double weight) {
   return static_cast<int64_t>(weight * (1 << kCubicBits) + (weight < 0 ? -0.5 : 0.5));
 }
 
-// Calls body(x, length) for each run of pixels of [begin, end) that lies in one tile.
+// Calls body(x, length) for each run of pixels of [begin, end) that lies in one tile of `side`.
 template <typename Body>
-void ForEachRun(const Mosaic& source, int64_t begin, int64_t end, Body&& body) {
+void ForEachRun(int64_t begin, int64_t end, int side, Body&& body) {
   for (int64_t x = begin; x < end;) {
-    const int64_t next = std::min(end, (x / source.tile_width + 1) * source.tile_width);
+    const int64_t next = std::min(end, (x / side + 1) * side);
     body(x, next - x);
     x = next;
   }
@@ -66,15 +66,21 @@ void ForEachRun(const Mosaic& source, int64_t begin, int64_t end, Body&& body) {
 void CopyWindow(const Mosaic& source, int64_t x, int64_t y, Image* out) {
   const int64_t left = std::clamp<int64_t>(x, 0, source.width);
   const int64_t right = std::clamp<int64_t>(x + out->width, left, source.width);
-  for (int row = 0; row < out->height; ++row) {
-    uint8_t* to = out->row(row);
-    const bool inside = y + row >= 0 && y + row < source.height && left < right;
-    if (!inside || right - left < out->width) std::memset(to, 255, out->stride());
-    if (!inside) continue;
-    ForEachRun(source, left, right, [&](int64_t from, int64_t length) {
-      std::memcpy(to + 3 * (from - x), source.at(from, y + row), static_cast<size_t>(3 * length));
-    });
+  const int64_t top = std::clamp<int64_t>(y, 0, source.height);
+  const int64_t bottom = std::clamp<int64_t>(y + out->height, top, source.height);
+  if (right - left < out->width || bottom - top < out->height) {
+    std::memset(out->pixels.data(), 255, out->pixels.size());
   }
+  const ptrdiff_t stride = ptrdiff_t{3} * source.tile_width;
+  ForEachRun(top, bottom, source.tile_height, [&](int64_t row, int64_t rows) {
+    ForEachRun(left, right, source.tile_width, [&](int64_t column, int64_t columns) {
+      const uint8_t* from = source.at(column, row);
+      uint8_t* to = out->at(static_cast<int>(column - x), static_cast<int>(row - y));
+      for (int64_t i = 0; i < rows; ++i, from += stride, to += out->stride()) {
+        std::memcpy(to, from, static_cast<size_t>(3 * columns));
+      }
+    });
+  });
 }
 
 MosaicResampler::MosaicResampler(double ratio, int outputs) : ratio_(ratio), outputs_(outputs) {}
@@ -213,7 +219,7 @@ void MosaicResampler::FindPlaces(const Mosaic& source, int64_t left, int64_t rig
                      (y - row * source.tile_height) * source.tile_width * 3});
   }
   runs_.clear();
-  ForEachRun(source, left, right, [&](int64_t from, int64_t length) {
+  ForEachRun(left, right, source.tile_width, [&](int64_t from, int64_t length) {
     const int64_t column = from / source.tile_width;
     runs_.push_back({column - source.first_column, 3 * (from - column * source.tile_width),
                      3 * (from - left), static_cast<int>(3 * length)});
