@@ -4,6 +4,7 @@
 #include <tiffio.h>
 #include <turbojpeg.h>
 #include <unistd.h>
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -76,14 +77,18 @@ class StoredTiles {
   int file_ = -1;
 };
 
-// Which patches touch each stored tile, tiles in file order.
+// Which patches touch each stored tile, tiles in file order. Resampled patches touch what an
+// anti-aliasing filter of their scale sees beyond their edges too.
 std::map<int64_t, std::vector<size_t>> Cover(const Case& asked, int64_t columns) {
   std::map<int64_t, std::vector<size_t>> cover;
-  const int side = asked.ReadSide();
+  const int64_t margin = asked.resampled() ? asked.ReadSide() / kPatch : 0;
+  const int64_t side = asked.ReadSide() + margin;
   for (size_t i = 0; i < asked.patches.size(); ++i) {
     const Place& p = asked.patches[i];
-    for (int64_t row = p.y / asked.tile; row <= (p.y + side - 1) / asked.tile; ++row) {
-      for (int64_t column = p.x / asked.tile; column <= (p.x + side - 1) / asked.tile; ++column)
+    const int64_t left = std::max<int64_t>(0, p.x - margin),
+                  top = std::max<int64_t>(0, p.y - margin);
+    for (int64_t row = top / asked.tile; row <= (p.y + side - 1) / asked.tile; ++row) {
+      for (int64_t column = left / asked.tile; column <= (p.x + side - 1) / asked.tile; ++column)
         cover[row * columns + column].push_back(i);
     }
   }

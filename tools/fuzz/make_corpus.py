@@ -179,7 +179,10 @@ def slides():
         tiff = Tiff(order, big)
         for arguments in levels:
             level(tiff, **arguments)
-        keep("slide", name, tiff.finish(loop))
+        data = tiff.finish(loop)
+        keep("slide", name, data)
+        if name.startswith(("aperio", "big", "motorola", "loop", "lzw.")):
+            keep("tiff_directory", name, data)
 
     ycc = dict(compression=7, photometric=6)
     first = dict(width=40, height=24, description=APERIO)
@@ -201,6 +204,22 @@ def slides():
     fields[325] = (4, [0, *fields[325][1][1:]])
     tiff.directories[0] = [(tag, *rest) for tag, rest in fields.items()]
     keep("slide", "empty_tile.tif", tiff.finish())
+
+
+def streams():
+    for colour, name, options in ((1, "ycc", {}), (1, "ycc444", {"subsampling": 0}), (2, "rgb", {}), (1, "restart", {"restart_marker_blocks": 1}),
+                                  (1, "progressive", {"progressive": True})):
+        jpeg = encoded(picture(32, 16), "JPEG", quality=60, **options)
+        keep("jpeg_stream", name + "_whole", bytes([colour, 0, 0]) + jpeg)
+        if name != "progressive":
+            stream, tables = split_tables(jpeg)
+            keep("jpeg_stream", name, bytes([colour]) + struct.pack("<H", len(tables)) + tables + stream)
+    keep("jpeg_stream", "grey", bytes(3) + encoded(picture(32, 16, "L"), "JPEG"))
+    for grey in (0, 8):
+        raw = numpy.asarray(picture(mode="L" if grey else "RGB")).tobytes()
+        for kind, data in enumerate((raw, lzw(raw), zlib.compress(raw), zlib.compress(raw)[:50])):
+            keep("tile_codec", f"{kind}_{grey}", bytes([min(kind, 2) | grey]) + data)
+            keep("tile_codec", f"{kind}_{grey}_predicted", bytes([min(kind, 2) | grey | 4]) + data)
 
 
 # ---- text
@@ -305,7 +324,7 @@ def weights():
 
 def main():
     shutil.rmtree(os.path.join(HERE, "corpus"), ignore_errors=True)
-    for make in (pictures, slides, annotations, tables, weights):
+    for make in (pictures, slides, streams, annotations, tables, weights):
         make()
     total = sum(os.path.getsize(os.path.join(d, f)) for d, _, files in os.walk(os.path.join(HERE, "corpus")) for f in files)
     print(f"{total} bytes of seeds")
