@@ -12,7 +12,8 @@ namespace {
 constexpr float kTissue = 0.3f, kBasePercentile = 0.35f;
 constexpr float kCoreRatio = 1.7f, kCoreDensity = 1.2f, kCoreHue = 0.05f;
 constexpr float kEdgeRatio = 1.3f, kEdgeDensity = 1.0f, kEdgeHue = 0.07f;
-constexpr size_t kFewest = 8;  // blocks of tissue to compare with
+constexpr double kColour = 0.06;  // between the least and the most absorbed channel
+constexpr size_t kFewest = 8;     // blocks of tissue to compare with
 
 // How many of the four neighbours are marked; marks have a margin of one block.
 int Neighbours(const uint8_t* mark, size_t pitch) {
@@ -83,6 +84,7 @@ double DensityBlocks::FoldShare() const {
     blue += blocks_[i].blue;
   }
   const double all = red + green + blue;
+  if (std::max({red, green, blue}) - std::min({red, green, blue}) < kColour * all) return 0;
   const auto off_hue = [&](const Block& block) {
     const double sum = double{block.red} + block.green + block.blue;
     return std::max({std::abs(block.red / sum - red / all),

@@ -8,7 +8,8 @@
 // > 0.3):
 //   core   s > 1.7 s0, s > 1.2, each channel's share of s within 0.05 of that of the tissue at or
 //          below s0, and at least 2 of the 4 neighbours likewise
-//   fold   the core and its neighbours with s > 1.3 s0, s > 1, shares within 0.07
+//   fold   where that tissue is coloured at all (shares 0.06 apart), the core and its neighbours
+//   with s > 1.3 s0, s > 1, shares within 0.07
 // Measured against the tile itself, so that dark slides have no more folds than pale ones; a tile
 // that is folded for more than two thirds shows none.
 #pragma once
