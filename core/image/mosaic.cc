@@ -198,6 +198,7 @@ void MosaicResampler::Run(const Mosaic& source, double x, double y, Image* out) 
     const auto index = static_cast<size_t>(i);
     const int taps = y_.count[index];
     const RowPlace* rows = rows_.data() + (y_.start[index] - y_.low);
+    Prefetch(i + 2);
     for (const RunPlace& run : runs_) {
       for (int k = 0; k < taps; ++k)
         taps_[static_cast<size_t>(k)] = rows[k].tiles[run.column] + rows[k].offset + run.offset;
@@ -206,6 +207,21 @@ void MosaicResampler::Run(const Mosaic& source, double x, double y, Image* out) 
     }
     across({line_.data(), x_.first_value.data(), x_.across.data(), x_.pairs.data(),
             (x_.stride + 1) / 2, outputs_, out->row(i)});
+  }
+}
+
+// Calls for the rows that output row i is the first to look at: the tiles were decoded a while ago.
+void MosaicResampler::Prefetch(int i) const {
+  if (i >= outputs_) return;
+  const auto index = static_cast<size_t>(i);
+  const int64_t begin = y_.start[index - 1] + y_.count[index - 1];
+  const int64_t end = y_.start[index] + y_.count[index];
+  for (int64_t row = begin; row < end; ++row) {
+    const RowPlace& place = rows_[static_cast<size_t>(row - y_.low)];
+    for (const RunPlace& run : runs_) {
+      const uint8_t* from = place.tiles[run.column] + place.offset + run.offset;
+      for (int v = 0; v < run.values; v += 64) __builtin_prefetch(from + v);
+    }
   }
 }
 
