@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parts of a 1-d uint8 dataset, read straight from the file: no library lock, and a tile costs its
-// own bytes, not its chunk's. What lies compressed in the file (the last chunk of tiles/bytes) is
-// read through HDF5 once and kept.
+// own bytes, not its chunk's. What lies packed in the file (the last chunk of tiles/bytes) is read
+// once and kept.
 #pragma once
 
 #include <cstdint>

@@ -82,6 +82,14 @@ hid_t MemoryType(Type type) {
 Handle Space(hid_t id) { return {id, H5Sclose}; }
 Handle Properties(hid_t kind) { return {H5Pcreate(kind), H5Pclose}; }
 
+// For what is created: no times, and attributes in the object's own header, however many.
+Handle CreateProperties(hid_t kind) {
+  Handle create = Properties(kind);
+  H5Pset_obj_track_times(create.id(), false);
+  H5Pset_attr_phase_change(create.id(), 1000, 0);
+  return create;
+}
+
 Handle StringType(size_t size) {
   Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
   H5Tset_size(type.id(), size);
@@ -113,11 +121,21 @@ std::vector<uint8_t> PackPartlyFull(const std::vector<uint8_t>& bytes, size_t us
   return packed;
 }
 
+bool OnlyDeflate(const Handle& create) {
+  if (H5Pget_nfilters(create.id()) != 1) return false;
+  unsigned flags = 0;
+  size_t values = 0;
+  return H5Pget_filter2(create.id(), 0, &flags, &values, nullptr, 0, nullptr, nullptr) ==
+         H5Z_FILTER_DEFLATE;
+}
+
 Handle FileAccess() {
   Handle access = Properties(H5P_FILE_ACCESS);
 #if H5_VERSION_GE(1, 10, 7)
   H5Pset_file_locking(access.id(), false, true);
 #endif
+  // The format of HDF5 1.8 checks its headers by checksums; that of 1.6, the default, does not.
+  H5Pset_libver_bounds(access.id(), H5F_LIBVER_V18, H5F_LIBVER_V18);
   return access;
 }
 
@@ -391,6 +409,11 @@ RawLayout Dataset::Layout() const {
         const bool plain = address != HADDR_UNDEF && size == chunk &&
                            (!filtered || skipped == (1U << H5Pget_nfilters(create.id())) - 1);
         raw.addresses.push_back(plain ? static_cast<int64_t>(address) : -1);
+        const bool last = start + raw.chunk >= shape_[0];
+        if (last && !plain && address != HADDR_UNDEF && skipped == 0 && OnlyDeflate(create)) {
+          raw.packed_address = static_cast<int64_t>(address);
+          raw.packed_size = static_cast<int64_t>(size);
+        }
       }
       break;
     }
@@ -407,8 +430,7 @@ RawLayout Dataset::Layout() const {
 
 Group Group::CreateGroup(const std::string& name) {
   const auto lock = Lock();
-  const Handle create = Properties(H5P_GROUP_CREATE);
-  H5Pset_obj_track_times(create.id(), false);
+  const Handle create = CreateProperties(H5P_GROUP_CREATE);
   Handle group(H5Gcreate2(handle_.id(), name.c_str(), H5P_DEFAULT, create.id(), H5P_DEFAULT),
                H5Gclose);
   if (!group.open()) Throw("group " + name);
@@ -425,8 +447,7 @@ Group Group::OpenGroup(const std::string& name) const {
 Dataset Group::Create(const std::string& name, Type type, const std::vector<int64_t>& shape,
                       const std::vector<int64_t>& chunk, const void* values, bool deflate) {
   const auto lock = Lock();
-  const Handle create = Properties(H5P_DATASET_CREATE);
-  H5Pset_obj_track_times(create.id(), false);
+  const Handle create = CreateProperties(H5P_DATASET_CREATE);
   const std::vector<hsize_t> extents = Extents(shape);
   std::vector<hsize_t> limits = extents;
   if (!chunk.empty()) {
@@ -490,8 +511,7 @@ std::vector<std::string> Group::Names() const {
 
 File File::Create(const std::filesystem::path& path) {
   const auto lock = Lock();
-  const Handle create = Properties(H5P_FILE_CREATE);
-  H5Pset_obj_track_times(create.id(), false);
+  const Handle create = CreateProperties(H5P_FILE_CREATE);
   const Handle access = FileAccess();
   Handle file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, create.id(), access.id()), H5Fclose);
   File result(std::move(file), path.string(), true);

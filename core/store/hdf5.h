@@ -86,6 +86,8 @@ struct RawLayout {
   int fd = -1;                     // the library's own descriptor, duplicated: the caller closes it
   int64_t chunk = 0;               // elements a chunk; a contiguous dataset is one chunk
   std::vector<int64_t> addresses;  // of each chunk; -1: compressed, or never written
+  // The last chunk where deflate, and nothing else, has packed it.
+  int64_t packed_address = -1, packed_size = 0;
 };
 
 class Dataset : public Object {

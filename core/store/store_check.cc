@@ -4,16 +4,18 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <functional>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
+#include "core/store/byte_reader.h"
 #include "core/store/schema.h"
 
 namespace eosin::core {
 namespace {
 
 using Visit = std::function<void(const std::string& path, const hdf5::Object& object,
-                                 const hdf5::Dataset* dataset)>;
+                                 hdf5::Dataset* dataset)>;
 
 // Groups before their members, members by name; paths like "/tiles/bytes".
 void Walk(const hdf5::Group& group, const std::string& path, int depth, const Visit& visit) {
@@ -22,7 +24,7 @@ void Walk(const hdf5::Group& group, const std::string& path, int depth, const Vi
   const std::string prefix = path == "/" ? path : path + "/";
   for (const std::string& name : group.Names()) {
     if (group.IsDataset(name)) {
-      const hdf5::Dataset dataset = group.OpenDataset(name);
+      hdf5::Dataset dataset = group.OpenDataset(name);
       visit(prefix + name, dataset, &dataset);
     } else {
       Walk(group.OpenGroup(name), prefix + name, depth + 1, visit);
@@ -37,22 +39,22 @@ std::string HashWhole(const hdf5::Dataset& dataset, int64_t* bytes) {
   return Xxh3Hex(values.data(), values.size() * sizeof(T));
 }
 
-std::string HashBytes(const hdf5::Dataset& dataset, int64_t* bytes) {
+std::string HashBytes(hdf5::Dataset dataset, const std::string& source, int64_t* bytes) {
   Xxh3 hash;
-  const int64_t size = dataset.shape()[0];
-  for (int64_t start = 0; start < size; start += schema::kBytesChunk) {
+  const ByteReader reader(std::move(dataset), source);
+  for (int64_t start = 0; start < reader.size(); start += schema::kBytesChunk) {
     const std::vector<uint8_t> part =
-        dataset.Read<uint8_t>(start, std::min(schema::kBytesChunk, size - start));
+        reader.Read(start, std::min(schema::kBytesChunk, reader.size() - start));
     hash.Update(part.data(), part.size());
   }
-  *bytes += size;
+  *bytes += reader.size();
   return hash.Hex();
 }
 
-std::string Hash(const hdf5::Dataset& dataset, int64_t* bytes) {
+std::string Hash(hdf5::Dataset& dataset, const std::string& source, int64_t* bytes) {
   switch (dataset.type()) {
     case hdf5::Type::kUint8:
-      return dataset.shape().size() == 1 ? HashBytes(dataset, bytes)
+      return dataset.shape().size() == 1 ? HashBytes(std::move(dataset), source, bytes)
                                          : HashWhole<uint8_t>(dataset, bytes);
     case hdf5::Type::kInt64:
       return HashWhole<int64_t>(dataset, bytes);
@@ -83,7 +85,7 @@ HashCheck CheckHashes(const std::filesystem::path& store) {
   HashCheck check;
   const hdf5::File file = hdf5::File::Open(store);
   const auto visit = [&](const std::string& path, const hdf5::Object& object,
-                         const hdf5::Dataset* dataset) {
+                         hdf5::Dataset* dataset) {
     if (!dataset) return;
     const std::string name = path.substr(1);
     try {
@@ -92,7 +94,8 @@ HashCheck CheckHashes(const std::filesystem::path& store) {
         return;
       }
       ++check.datasets;
-      if (Hash(*dataset, &check.bytes) != object.GetString(schema::kHash)) {
+      const std::string expected = object.GetString(schema::kHash);
+      if (Hash(*dataset, store.string(), &check.bytes) != expected) {
         check.problems.push_back(name + " is not what was written: its hash differs");
       }
     } catch (const StoreError& error) {

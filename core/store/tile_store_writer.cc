@@ -152,7 +152,11 @@ void TileStoreWriter::WriteQuality() {
   }
   if (stain_columns_.empty()) return;
   const int64_t columns = static_cast<int64_t>(stain_columns_.size());
-  CheckCount("stain", stain_.size() / stain_columns_.size(), size());
+  if (static_cast<int64_t>(stain_.size()) != size() * columns) {
+    throw DataError(fmt::format("stain has {} values, the store {} tiles of {} columns",
+                                stain_.size(), size(), columns),
+                    "give one row a tile");
+  }
   CreateHashed(file_, "stain", stain_, {size(), columns})
       .SetAttribute("columns", fmt::format("{}", fmt::join(stain_columns_, ",")));
 }

@@ -6,7 +6,9 @@
 #include <functional>
 
 #include "core/base/files.h"
+#include "core/base/hash.h"
 #include "core/base/threads.h"
+#include "core/store/store_check.h"
 #include "core/store/tile_store.h"
 #include "tests/testing.h"
 
@@ -107,6 +109,205 @@ TEST(TileStore, GivesBackWhatWasWritten) {
     EXPECT_EQ(info.level_height, 4000);
     EXPECT_THAT(info.software, ::testing::StartsWith("eosin "));
   }
+}
+
+// 20 tiles of 16 px (tile 3 bad) with everything a store can hold.
+TileStoreInfo WriteFullStore(const fs::path& path) {
+  TileStoreInfo info = Info("raw", 16);
+  info.patient = "P-1";
+  TileStoreWriter writer(path, info);
+  std::vector<float> blur, stain;
+  std::vector<Bytes> masks;
+  for (int i = 0; i < 20; ++i) {
+    const bool bad = i == 3;
+    writer.Append(16 * i, 0, bad ? Bytes() : Tile(16, i).pixels, 1,
+                  bad ? TileStatus::kBad : TileStatus::kOk);
+    blur.push_back(static_cast<float>(i) / 32);
+    stain.insert(stain.end(), {static_cast<float>(i), -1.5F});
+    masks.push_back(bad ? Bytes() : EncodePng(Image(16, 16, 1, static_cast<uint8_t>(i))));
+  }
+  writer.SetQuality("blur", blur);
+  writer.SetStain(stain, {"h_p99", "e_p99"});
+  writer.SetLabelMasks("annotation", masks, "tumor=1,pen=exclude");
+  writer.SetLabels("class", std::vector<int64_t>(20, 4), "malign=4");
+  writer.Finish();
+  return info;
+}
+
+TEST(TileStore, KeepsScoresStainMasksAndPatient) {
+  TempFolder temp;
+  WriteFullStore(temp / "a.h5");
+  const TileStoreReader store(temp / "a.h5");
+  EXPECT_EQ(store.info().patient, "P-1");
+  EXPECT_THAT(store.quality_names(), ::testing::ElementsAre("blur"));
+  EXPECT_EQ(store.ReadQuality("blur")[5], 5.0F / 32);
+  EXPECT_THAT(store.stain_columns(), ::testing::ElementsAre("h_p99", "e_p99"));
+  EXPECT_EQ(store.ReadStain().size(), 40U);
+  EXPECT_EQ(store.ReadStain()[2 * 7], 7.0F);
+  EXPECT_EQ(store.ReadStain()[2 * 7 + 1], -1.5F);
+  EXPECT_THAT(store.mask_names(), ::testing::ElementsAre("annotation"));
+  EXPECT_EQ(store.ReadLabelMask("annotation", 9).pixels, Bytes(256, 9));
+  EXPECT_TRUE(store.ReadLabelMaskBytes("annotation", 3).empty());
+  ExpectError([&] { store.ReadLabelMask("annotation", 3); }, ExitCode::kBadInput, "marked bad");
+  EXPECT_EQ(store.LabelClasses("annotation"), "tumor=1,pen=exclude");
+  EXPECT_EQ(store.LabelClasses("class"), "malign=4");
+  EXPECT_THAT(store.label_names(), ::testing::ElementsAre("class"));  // masks are not class ids
+  ExpectError([&] { store.ReadQuality("pen"); }, ExitCode::kBadInput, "pen");
+  ExpectError([&] { store.ReadLabelMask("class", 0); }, ExitCode::kBadInput,
+              "no masks named class");
+  ExpectError([&] { store.LabelClasses("grade"); }, ExitCode::kBadInput, "grade");
+}
+
+TEST(TileStore, OpensWithoutWhatIsOptional) {
+  TempFolder temp;
+  {
+    TileStoreWriter writer(temp / "a.h5", Info("raw", 8));
+    writer.Append(0, 0, Tile(8, 0).pixels);
+    writer.Finish();
+  }
+  const TileStoreReader store(temp / "a.h5");
+  EXPECT_EQ(store.info().patient, "");
+  EXPECT_FALSE(hdf5::File::Open(temp / "a.h5").HasAttribute("patient"));
+  EXPECT_TRUE(store.quality_names().empty());
+  EXPECT_TRUE(store.stain_columns().empty());
+  EXPECT_TRUE(store.mask_names().empty());
+  ExpectError([&] { store.ReadStain(); }, ExitCode::kBadInput, "no stain");
+}
+
+TEST(TileStore, RefusesColumnsOfAnotherLength) {
+  TempFolder temp;
+  const auto refused = [&](const std::function<void(TileStoreWriter&)>& set,
+                           const std::string& says) {
+    ExpectError(
+        [&] {
+          TileStoreWriter writer(temp / "a.h5", Info("raw", 8));
+          writer.Append(0, 0, Tile(8, 0).pixels);
+          writer.Append(8, 0, Tile(8, 1).pixels);
+          set(writer);
+          writer.Finish();
+        },
+        ExitCode::kBadInput, says);
+    EXPECT_TRUE(fs::is_empty(temp.path()));
+  };
+  const Bytes mask = EncodePng(Image(8, 8, 1, 0));
+  refused([](auto& w) { w.SetQuality("pen", {1}); }, "quality/pen has 1 values");
+  refused([](auto& w) { w.SetStain({1, 2, 3}, {"a", "b"}); }, "stain has 3 values");
+  refused([](auto& w) { w.SetLabels("class", {1, 2, 3}, ""); }, "labels/class has 3 values");
+  refused([&](auto& w) { w.SetLabelMasks("m", {mask}, ""); }, "labels/m has 1 values");
+  refused([&](auto& w) { w.SetLabelMasks("m", {mask, {}}, ""); }, "labels/m has no mask of tile 1");
+}
+
+// What is not pixels costs little, and the last chunk only what is in it.
+TEST(TileStore, IsHardlyLargerThanItsTiles) {
+  TempFolder temp;
+  const int count = 5001;
+  {
+    TileStoreWriter writer(temp / "a.h5", Info("raw", 16));
+    writer.Reserve(count);
+    for (int i = 0; i < count; ++i) writer.Append(i, i, Tile(16, i).pixels);
+    for (const char* name : {"blur", "pen", "white", "black", "fold"}) {
+      writer.SetQuality(name, std::vector<float>(count));
+    }
+    writer.SetStain(std::vector<float>(14 * count), std::vector<std::string>(14, "column"));
+    writer.Finish();
+  }
+  const auto size = static_cast<int64_t>(fs::file_size(temp / "a.h5"));
+  EXPECT_LE(size - int64_t{count} * 768, 150 * count);
+}
+
+TEST(TileStore, LosesOneTileToAFlippedBit) {
+  TempFolder temp;
+  const fs::path path = temp / "a.h5";
+  WriteStore(path, "raw", 128, 40);  // a full chunk and a packed one
+  const std::string whole = ReadFile(path);
+  for (const int damaged : {5, 30}) {
+    const std::vector<uint8_t> pixels = Tile(128, damaged).pixels;
+    std::string changed = whole;
+    // Tiles repeat themselves every 256 bytes; 3000 of them are told apart by where they begin.
+    const size_t tile_at = [&] {
+      const TileStoreReader store(path);
+      const Bytes before = store.ReadBytes(damaged - 1);
+      std::string seam(before.end() - 100, before.end());
+      seam.append(pixels.begin(), pixels.begin() + 100);
+      return whole.find(seam) + 100;
+    }();
+    ASSERT_LT(tile_at, whole.size());
+    changed[tile_at + 50] ^= 1;
+    WriteFileAtomic(path, changed);
+    const TileStoreReader store(path);
+    for (int i = 0; i < 40; ++i) {
+      if (i == 2) continue;
+      EXPECT_EQ(store.ReadBytes(i) == Tile(128, i).pixels, i != damaged) << i;
+    }
+    EXPECT_THAT(
+        CheckHashes(path).problems,
+        ::testing::ElementsAre(::testing::HasSubstr("tiles/bytes is not what was written")));
+    WriteFileAtomic(path, whole);
+  }
+}
+
+// Reference values of xxhsum -H2.
+TEST(Xxh3, AgreesWithXxhsum) {
+  EXPECT_EQ(Xxh3Hex("", 0), "99aa06d3014798d86001c324468d497f");
+  EXPECT_EQ(Xxh3Hex("abc", 3), "06b05ab6733a618578af5f94892f3950");
+  Xxh3 parts;
+  parts.Update("a");
+  parts.Update("bc");
+  EXPECT_EQ(parts.Hex(), Xxh3Hex("abc", 3));
+}
+
+TEST(CheckHashes, CoversEveryDatasetAndAttribute) {
+  TempFolder temp;
+  const fs::path path = temp / "a.h5";
+  WriteFullStore(path);
+  const HashCheck good = CheckHashes(path);
+  EXPECT_TRUE(good.problems.empty());
+  EXPECT_EQ(good.datasets, 10);  // 5, blur, stain, class, 2 of masks
+  {
+    const hdf5::File file = hdf5::File::Open(path);
+    const hdf5::Dataset status = file.OpenDataset("status");
+    const auto values = status.Read<uint8_t>();
+    EXPECT_EQ(status.GetString("xxh3"), Xxh3Hex(values.data(), values.size()));
+  }
+  // Change a byte anywhere: the check tells, or the reader refuses the file, or all that can be
+  // read is as before (HDF5's own padding and free space). Left out: the global heap, where strings
+  // are, whose damage HDF5 1.10 does not survive.
+  const std::string whole = ReadFile(path);
+  const size_t heap = whole.find("GCOL");
+  ASSERT_NE(heap, std::string::npos);
+  int told = 0;
+  for (size_t at = 0; at < whole.size(); at += 349) {
+    if (at >= heap && at < heap + 4096) continue;
+    std::string changed = whole;
+    changed[at] ^= 0x10;
+    std::ofstream(path, std::ios::binary) << changed;
+    try {
+      if (CheckHashes(path).problems.empty()) {
+        const TileStoreReader store(path);
+        for (int i = 0; i < 20; ++i) {
+          if (i == 3) continue;
+          ASSERT_EQ(store.ReadBytes(i), Tile(16, i).pixels) << "byte " << at;
+          ASSERT_EQ(store.coords(i).x, 16 * i) << "byte " << at;
+          ASSERT_EQ(store.ReadLabelMask("annotation", i).pixels[0], i) << "byte " << at;
+        }
+        ASSERT_EQ(store.info().patient, "P-1") << "byte " << at;
+        ASSERT_EQ(store.ReadStain()[14], 7.0F) << "byte " << at;
+        continue;
+      }
+    } catch (const StoreError&) {
+    }
+    ++told;
+  }
+  EXPECT_GT(told, 30);
+}
+
+TEST(CheckHashes, TellsWhenThereAreNone) {
+  TempFolder temp;
+  hdf5::File file = hdf5::File::Create(temp / "old.h5");
+  file.CreateDataset<int64_t>("coords", {1, 2}, {1, 2});
+  file.Close();
+  EXPECT_THAT(CheckHashes(temp / "old.h5").problems,
+              ::testing::ElementsAre("coords has no hash", "the attributes have no hash"));
 }
 
 // The attributes that CLAM and TRIDENT read, by name, type and value.
@@ -224,6 +425,10 @@ struct Parts {
   std::vector<float> tissue = {1, 1};
   std::vector<uint8_t> status = {0, 0};
   int64_t bytes = 384;
+  std::vector<float> blur = {0, 1};
+  std::vector<int64_t> stain_shape = {2, 3};
+  std::vector<int64_t> labels = {1, 2};
+  std::vector<uint64_t> mask_offsets = {0, 10, 20};
 };
 
 void WriteParts(const fs::path& path, const Parts& parts) {
@@ -236,6 +441,16 @@ void WriteParts(const fs::path& path, const Parts& parts) {
     file.CreateDataset<int64_t>("coords", parts.coords, parts.coords_shape);
     file.CreateDataset<float>("tissue", parts.tissue, {length(parts.tissue)});
     file.CreateDataset<uint8_t>("status", parts.status, {length(parts.status)});
+    file.CreateGroup("quality").CreateDataset<float>("blur", parts.blur, {length(parts.blur)});
+    const std::vector<float> stain(
+        static_cast<size_t>(parts.stain_shape[0] * parts.stain_shape[1]));
+    file.CreateDataset<float>("stain", stain, parts.stain_shape)
+        .SetAttribute("columns", std::string("a,b,c"));
+    hdf5::Group labels = file.CreateGroup("labels");
+    labels.CreateDataset<int64_t>("class", parts.labels, {length(parts.labels)});
+    hdf5::Group masks = labels.CreateGroup("drawn");
+    masks.CreateDataset<uint8_t>("bytes", Bytes(20), {20});
+    masks.CreateDataset<uint64_t>("offsets", parts.mask_offsets, {length(parts.mask_offsets)});
   }
   for (const char* name : {"slide", "slide_hash", "vendor", "mpp_source", "settings", "software"}) {
     file.SetAttribute(name, std::string("x"));
@@ -261,6 +476,9 @@ TEST(TileStore, RefusesWhatContradictsItself) {
   const fs::path path = temp / "a.h5";
   WriteParts(path, {});
   EXPECT_EQ(TileStoreReader(path).size(), 2);
+  EXPECT_EQ(TileStoreReader(path).ReadBytes(1), Bytes(192));  // contiguous tiles/bytes
+  ExpectError([&] { TileStoreReader(path).ReadLabelMask("drawn", 0); }, ExitCode::kBadInput,
+              "mask drawn of tile 0");
 
   const auto refused = [&](const std::function<void(Parts&)>& change, const std::string& says) {
     Parts parts;
@@ -285,6 +503,13 @@ TEST(TileStore, RefusesWhatContradictsItself) {
   refused([](Parts& p) { p.status = {0}; }, "status");
   refused([](Parts& p) { p.tissue = {1, 1, 1}; }, "tissue");
   refused([](Parts& p) { p.coords_shape = {4, 1}; }, "N x 2");
+  refused([](Parts& p) { p.blur = {1}; }, "quality/blur has not 2");
+  refused([](Parts& p) { p.stain_shape = {2, 2}; }, "stain is not 2 x 3");
+  refused([](Parts& p) { p.stain_shape = {3, 3}; }, "stain is not 2 x 3");
+  refused([](Parts& p) { p.labels = {1, 2, 3}; }, "labels/class has not 2");
+  refused([](Parts& p) { p.mask_offsets = {0, 10}; }, "labels/drawn/offsets has not 3");
+  refused([](Parts& p) { p.mask_offsets = {0, 10, 21}; }, "labels/drawn/offsets do not rise");
+  refused([](Parts& p) { p.mask_offsets = {0, 20, 20}; }, "labels/drawn has no mask of tile 1");
   refused(
       [](Parts& p) {
         p.encoding = "png";
