@@ -12,7 +12,7 @@ namespace eosin::tiling {
 namespace {
 
 constexpr uint16_t kImageDescription = 270, kSoftware = 305;
-constexpr uint16_t kOlympusSis = 33560, kNdpi = 65420;
+constexpr uint16_t kMake = 271, kOlympusSis = 33560, kArgos = 65000, kNdpi = 65420;
 constexpr uint32_t kReducedImage = 1;
 
 bool StartsWith(const std::string& text, const char* start) { return text.rfind(start, 0) == 0; }
@@ -45,6 +45,8 @@ std::string TiffVendor(const TiffFile& file, std::string* why_not) {
   };
   if (first.HasTag(kNdpi)) return other("it is a Hamamatsu NDPI slide");
   if (first.HasTag(kOlympusSis)) return other("it is an Olympus slide");
+  if (first.HasTag(kArgos)) return other("it is an Argos slide");
+  if (StartsWith(first.Text(kMake), "Huron")) return other("it is a Huron slide");
   if (StartsWith(software, "MedScan")) return other("it is a Trestle slide");
   if (StartsWith(software, "Philips")) return other("it is a Philips slide");
   if (description.find("http://www.leica-microsystems.com/scn/") != std::string::npos) {

@@ -37,6 +37,25 @@ std::string Unsupported(const TiffDirectory& d) {
   return "";
 }
 
+// By the first tile whose header is sound: sequential JPEG in one scan can be checked and copied.
+bool Copyable(const ByteSource& source, const std::vector<uint64_t>& offsets,
+              const std::vector<uint32_t>& bytes) {
+  constexpr size_t kTries = 16;
+  constexpr uint32_t kHeader = 1 << 14;
+  core::Bytes head;
+  for (size_t i = 0, tries = 0; i < offsets.size() && tries < kTries; ++i) {
+    if (bytes[i] == 0) continue;
+    ++tries;
+    head.resize(std::min(bytes[i], kHeader));
+    JpegHeader header;
+    if (source.Read(offsets[i], head.data(), head.size()) &&
+        ParseJpegHeader(head, &header, nullptr)) {
+      return header.sequential();
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 // Holds no reference but the slide's, which outlives it.
@@ -144,9 +163,15 @@ void TiffSlide::AddLevel(TiffDirectory* directory) {
     stored.format.colour = d.samples == 1                ? JpegColour::kGrey
                            : d.photometric == kTiffYCbCr ? JpegColour::kYCbCr
                                                          : JpegColour::kRgb;
-    stored.wrapper = std::make_unique<JpegWrapper>(stored.format.tables, stored.format.colour,
-                                                   stored.format.width, stored.format.height);
-    if (!JpegDecoder::SeesLeftover() && warnings_.empty()) {
+    if (Copyable(*source_, stored.offsets, stored.bytes)) {
+      stored.wrapper = std::make_unique<JpegWrapper>(stored.format.tables, stored.format.colour,
+                                                     stored.format.width, stored.format.height);
+    } else {
+      warnings_.push_back(fmt::format(
+          "level {} stores its JPEG tiles in several scans: they are decoded, not copied",
+          stored_.size()));
+    }
+    if (!JpegDecoder::SeesLeftover() && stored_.empty()) {
       warnings_.push_back(
           "this libjpeg does not tell how many bytes of a tile it left over: damage that shortens "
           "a tile by under eight bytes is not found");

@@ -6,8 +6,8 @@
 //     whole number),
 //   - a tile of no bytes is a bad tile (OpenSlide fills Aperio's from the level below),
 //   - tiles of levels smaller than one tile are read (OpenSlide 3 misreads them).
-// Left to OpenSlide: NDPI, Leica, Philips, Trestle, Ventana, Olympus; JPEG 2000 and every
-// compression but none, LZW, deflate and JPEG; samples that are not 8-bit RGB or grey (alpha,
+// Left to OpenSlide: NDPI, Leica, Philips, Trestle, Ventana, Olympus, Huron, Argos; JPEG 2000 and
+// every compression but none, LZW, deflate and JPEG; samples that are not 8-bit RGB or grey (alpha,
 // palette, 16 bits, planes apart); turned pictures.
 #pragma once
 
