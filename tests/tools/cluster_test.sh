@@ -14,7 +14,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export XDG_CACHE_HOME=$work/cache HOME=$work
 cd "$work"
-"$eosin" synth --out made --slides 3 --width 1024 --height 1024 >/dev/null
+"$eosin" synth --out made --slides 3 --width 2048 --height 2048 --no-pen >/dev/null
 printf 'no slide' > made/slides/bad.svs
 run() {
   "$snakemake" --snakefile "$source/examples/cluster/Snakefile" --cores 2 --config eosin="$eosin" \
@@ -31,7 +31,7 @@ before=$(sha256sum tiles/*.h5)
 run > log || fail "the second run"
 grep -q 'Nothing to be done' log || fail "the second run has nothing to do"
 # A new slide: the others stay as they are.
-"$eosin" synth --out more --slides 1 --seed 99 --width 1024 --height 1024 >/dev/null
+"$eosin" synth --out more --slides 1 --seed 99 --width 2048 --height 2048 --no-pen >/dev/null
 mv more/slides/*.tif* made/slides/later.tiff
 run > log || fail "the run with a new slide"
 [ "$(ls tiles/*.h5 | wc -l)" = 4 ] || fail "four stores"
