@@ -232,6 +232,8 @@ def table(results, peers):
         for done in by_round.values():
             if top in done and bottom in done:
                 a, b = done[top], done[bottom]
+                if a["patches"] == 0 or b["patches"] == 0:
+                    continue  # a slide too small for this case
                 values.append((a["patches"] / a[quantity]) / (b["patches"] / b[quantity]))
         if values:
             low, high, full = interval(values)
