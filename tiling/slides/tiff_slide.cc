@@ -166,6 +166,7 @@ void TiffSlide::AddLevel(TiffDirectory* directory) {
     if (Copyable(*source_, stored.offsets, stored.bytes)) {
       stored.wrapper = std::make_unique<JpegWrapper>(stored.format.tables, stored.format.colour,
                                                      stored.format.width, stored.format.height);
+      geometry_.levels.back().jpeg_tiles = true;
     } else {
       warnings_.push_back(fmt::format(
           "level {} stores its JPEG tiles in several scans: they are decoded, not copied",
