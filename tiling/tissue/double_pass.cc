@@ -16,13 +16,14 @@ namespace {
 
 // Ranges of optical density in units of 1 / 400, so that 8 bits hold 0-0.64.
 constexpr double kUnit = 400;
-constexpr int kFaintest = 12;   // .03; CLAM's most sensitive saturation threshold means the same
+constexpr int kFaintest = 12;  // .03; CLAM's most sensitive saturation threshold means the same
+constexpr int kFaintestTextured = 5, kLeastTexture = 8;
 constexpr int kHighest = 60;    // .15: the first threshold may not cut into stained tissue
 constexpr double kScatter = 3;  // distances between median and 90th percentile of the glass
 constexpr int kBlack = 40;      // all channels below: the scanner's black
 constexpr int kGreyest = 5;     // grey levels below kWhite: density .02
 constexpr double kGreyBorder = .35, kGreyShare = .25;
-constexpr double kFaintUm = 56, kCloseUm = 40, kGapUm = 16;
+constexpr double kFaintUm = 56, kCloseUm = 40, kGapUm = 48;
 
 int OddPixels(double um, double mpp) { return 2 * static_cast<int>(um / mpp / 2 + .5) + 1; }
 
@@ -94,6 +95,19 @@ cv::Mat MeanOf(const cv::Mat& rgb, const cv::Mat& take, int window) {
   return out;
 }
 
+// Mean distance of the green channel from `mean` over a window, in 1/8 grey levels; of `take`
+// alone.
+cv::Mat Texture(const cv::Mat& rgb, const cv::Mat& mean, const cv::Mat& take, int window) {
+  cv::Mat green, level;
+  cv::extractChannel(rgb, green, 1);
+  cv::extractChannel(mean, level, 1);
+  cv::absdiff(green, level, green);
+  green.setTo(0, take == 0);
+  green *= 8;
+  cv::blur(green, green, {window, window});
+  return green;
+}
+
 // Adds the patches that tissue borders on, if they are no larger than a part of it: the shade of a
 // coverslip is large, and the picture's edge borders on it.
 void JoinGrey(const cv::Mat& grey, cv::Mat* tissue) {
@@ -145,7 +159,12 @@ DoublePass SegmentByDoublePass(const cv::Mat& rgb, const cv::Mat& known, double 
   rest = (rest == 0) & usable;
   const cv::Mat mean = MeanOf(white, rest, OddPixels(kFaintUm, mpp));
   const cv::Mat faint = Colourfulness(mean);
-  const cv::Mat second = (faint > FloorOf(faint, sure & rest, kFaintest)) & usable;
+  const cv::Mat glass_left = sure & rest;
+  cv::Mat second = faint > FloorOf(faint, glass_left, kFaintest);
+  const cv::Mat texture = Texture(white, mean, rest, OddPixels(kFaintUm, mpp));
+  second |= (faint > FloorOf(faint, glass_left, kFaintestTextured)) &
+            (texture > FloorOf(texture, glass_left, kLeastTexture));
+  second &= usable;
   result.tissue |= second;
   cv::morphologyEx(result.tissue, result.tissue, cv::MORPH_CLOSE, Disc(kCloseUm, mpp));
 
@@ -154,7 +173,7 @@ DoublePass SegmentByDoublePass(const cv::Mat& rgb, const cv::Mat& known, double 
   cv::Mat grey;
   cv::extractChannel(mean, grey, 1);
   cv::subtract(cv::Scalar(kWhite), grey, grey);
-  grey = (grey > FloorOf(grey, sure & rest, kGreyest)) & usable & (result.tissue == 0);
+  grey = (grey > FloorOf(grey, glass_left, kGreyest)) & usable & (result.tissue == 0);
   JoinGrey(grey, &result.tissue);
   return result;
 }
