@@ -2,6 +2,7 @@
 // What holds for slides of either reader.
 #include "tiling/slides/slide.h"
 
+#include <sys/stat.h>
 #include <cmath>
 #include <fstream>
 #include <thread>
@@ -146,6 +147,8 @@ TEST_P(SlideOfEither, SaysWhatIsWrongWithAFile) {
   ExpectError([&] { open("text.svs"); }, ExitCode::kBadInput, "text.svs");
   std::ofstream(temp / "empty.svs") << "";
   ExpectError([&] { open("empty.svs"); }, ExitCode::kBadInput, "empty.svs");
+  ASSERT_EQ(mkfifo((temp / "pipe.svs").c_str(), 0600), 0);
+  ExpectError([&] { open("pipe.svs"); }, ExitCode::kBadInput, "no regular file");
 }
 
 TEST(Slide, TakesAnOverride) {

@@ -70,6 +70,7 @@ class OpenSlideDecoder : public TileDecoder {
     if (level < 0 || level >= static_cast<int>(levels_.size())) return fail("no such level");
     const SlideLevel& l = levels_[static_cast<size_t>(level)];
     if (index < 0 || index >= l.tile_count()) return fail("no such tile");
+    if (shrink != 1 && shrink != 2 && shrink != 4 && shrink != 8) return fail("cannot shrink so");
     const int64_t column = index % l.columns(), row = index / l.columns();
     try {
       if (!handle_) handle_ = OpenHandle(path_);

@@ -32,6 +32,9 @@ std::unique_ptr<Slide> Slide::Open(const fs::path& path, SlideReader reader) {
         "cannot read " + path.string() + ": " + std::strerror(folder ? EISDIR : errno),
         "give the path of a slide file that you may read");
   }
+  if (!fs::is_regular_file(path, ignored)) {
+    throw core::SlideError(path.string() + " is no regular file", "give the path of a slide file");
+  }
   if (reader != SlideReader::kOpenSlide) {
     std::string why_not;
     if (auto slide = TiffSlide::Open(path, &why_not)) return slide;
