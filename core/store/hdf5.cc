@@ -112,7 +112,7 @@ std::vector<uint8_t> PackPartlyFull(const std::vector<uint8_t>& bytes, size_t us
   stream.next_in = const_cast<Bytef*>(bytes.data());
   stream.avail_in = static_cast<uInt>(used);
   deflate(&stream, Z_BLOCK);
-  deflateParams(&stream, Z_BEST_SPEED, Z_DEFAULT_STRATEGY);
+  deflateParams(&stream, Z_DEFAULT_COMPRESSION, Z_DEFAULT_STRATEGY);
   stream.avail_in = static_cast<uInt>(bytes.size() - used);
   const int result = deflate(&stream, Z_FINISH);
   packed.resize(stream.total_out);

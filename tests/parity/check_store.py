@@ -12,9 +12,13 @@ patch_size * level0_magnification / target_magnification level-0 pixels.
 With --slide (a TIFF that PIL reads, level 0) the pixels of lossless stores are compared as well.
 """
 import argparse
+import ctypes
+import ctypes.util
 import io
 import json
+import re
 import sys
+import tarfile
 
 import h5py
 import numpy as np
@@ -49,14 +53,77 @@ def check_schema(store):
     need(coords.dtype == np.int64 and coords.shape == (count, 2), "coords")
     need(coords.chunks == (4096, 2) and coords.maxshape[0] is None, "chunks of coords")
     data, offsets = store["tiles/bytes"], store["tiles/offsets"]
-    need(data.dtype == np.uint8 and data.chunks == (1 << 20,) and data.compression is None, "tiles/bytes")
+    need(data.dtype == np.uint8 and data.chunks == (1 << 20,), "tiles/bytes")
+    check_chunks(data)
     need(offsets.dtype == np.uint64 and offsets.shape == (count + 1,), "tiles/offsets")
     need(offsets[0] == 0 and offsets[-1] == data.shape[0], "ends of tiles/offsets")
     need(store["tissue"].dtype == np.float32 and store["tissue"].shape == (count,), "tissue")
     need(store["status"].dtype == np.uint8 and store["status"].shape == (count,), "status")
     for name in store["preview"]:
         Image.open(io.BytesIO(store["preview"][name][:].tobytes())).load()
+    check_columns(store, count)
+    check_hashes(store)
     return count
+
+
+def check_chunks(data):
+    """Full chunks lie in the file as they are; only the last is packed."""
+    for i in range(data.id.get_num_chunks()):
+        chunk = data.id.get_chunk_info(i)
+        full = chunk.chunk_offset[0] + (1 << 20) <= data.shape[0]
+        need((chunk.filter_mask == 1 and chunk.size == 1 << 20) if full
+             else chunk.size < data.shape[0] - chunk.chunk_offset[0] + 2048, f"chunk {i} of tiles/bytes")
+
+
+def check_columns(store, count):
+    """Scores, stain statistics, class ids and masks, where they are."""
+    settings = json.loads(store.attrs["settings"])
+    need(("quality" in store) == (settings["quality"] != "none"), "quality")
+    need(("stain" in store) == (settings["stain"] != "none"), "stain")
+    pixels = store["status"][:] != 3
+    if "quality" in store:
+        need(sorted(store["quality"]) == ["black", "blur", "fold", "pen", "white"], "names of scores")
+        for name, scores in store["quality"].items():
+            need(scores.dtype == np.float32 and scores.shape == (count,), f"quality/{name}")
+            need(((scores[:][pixels] >= 0) & (scores[:][pixels] <= 1)).all(), f"range of quality/{name}")
+    if "stain" in store:
+        columns = store["stain"].attrs["columns"].split(",")
+        need(store["stain"].dtype == np.float32 and store["stain"].shape == (count, len(columns)), "stain")
+        lightness = store["stain"][:, columns.index("lab_mean_l")][pixels]
+        need(((lightness >= 0) & (lightness <= 100)).all(), "range of lab_mean_l")
+    for name, labels in store.get("labels", {}).items():
+        need("=" in labels.attrs["classes"], f"classes of labels/{name}")
+        if isinstance(labels, h5py.Dataset):
+            need(labels.dtype == np.int64 and labels.shape == (count,), f"labels/{name}")
+            continue
+        need(labels["offsets"].dtype == np.uint64 and labels["offsets"].shape == (count + 1,), name)
+        side = int(store.attrs["tile_size"])
+        for i in range(count):
+            start, stop = labels["offsets"][i:i + 2]
+            if start < stop or pixels[i]:
+                mask = np.array(Image.open(io.BytesIO(labels["bytes"][start:stop].tobytes())))
+                need(mask.shape == (side, side) and mask.dtype == np.uint8, f"mask {i} of {name}")
+
+
+class Hash128(ctypes.Structure):
+    _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
+
+
+def xxh3(data):
+    """What xxhash.xxh3_128_hexdigest of PyPI's xxhash gives, from the C library."""
+    library = ctypes.CDLL(ctypes.util.find_library("xxhash"))
+    library.XXH3_128bits.restype = Hash128
+    library.XXH3_128bits.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+    hashed = library.XXH3_128bits(data, len(data))
+    return f"{hashed.high:016x}{hashed.low:016x}"
+
+
+def check_hashes(store):
+    def visit(name, item):
+        if isinstance(item, h5py.Dataset):
+            need(item.attrs["xxh3"] == xxh3(item[()].tobytes()), f"hash of {name}")
+    store.visititems(visit)
+    need(len(store.attrs["xxh3"]) == 32, "hash of the attributes")
 
 
 def check_clam(store):
@@ -127,6 +194,33 @@ def check_clam_sidecar(path, store_path):
         need(coords.attrs["patch_level"] == 0, "patch_level of the sidecar")
         need(coords.attrs["patch_size"] == store["coords"].attrs["patch_size_level0"], "patch_size")
         need((coords[:] == store["coords"][:][store["status"][:] != 3]).all(), "coords of the sidecar")
+
+
+def check_webdataset(path, store_path):
+    """Groups a tar's members as webdataset does (base_plus_ext: a key ends at its first dot)."""
+    samples = {}
+    with tarfile.open(path) as tar:
+        for member in tar:
+            need(member.isfile() and member.mtime == 0, f"{member.name} is no plain file")
+            key, extension = re.match(r"^((?:.*/|)[^.]+)[.]([^/]*)$", member.name).groups()
+            samples.setdefault(key, {})[extension] = tar.extractfile(member).read()
+    with h5py.File(store_path, "r") as store:
+        good = np.flatnonzero(store["status"][:] != 3)
+        need(len(samples) == len(good), f"{len(samples)} samples for {len(good)} tiles")
+        picture = "jpg" if store.attrs["encoding"] == "jpeg" else "png"
+        for i, sample in zip(good, samples.values()):
+            facts = json.loads(sample["json"])
+            need([facts["x"], facts["y"]] == store["coords"][i].tolist(), f"place of sample {i}")
+            need(facts["mpp"] == store.attrs["tile_mpp"] and facts["slide"] == store.attrs["slide"], "facts")
+            need(abs(facts["tissue"] - store["tissue"][i]) < 1e-4, f"tissue of sample {i}")
+            need(facts.get("patient") == store.attrs.get("patient"), "patient")
+            tile = np.asarray(Image.open(io.BytesIO(sample[picture])).convert("RGB"))
+            need((tile == np.asarray(tile_image(store, i))).all(), f"pixels of sample {i}")
+            if "annotation" in store.get("labels", {}):
+                Image.open(io.BytesIO(sample["annotation.png"])).load()
+            if "class" in store.get("labels", {}):
+                need(facts["class"] == store["labels/class"][i], f"class of sample {i}")
+    return len(samples)
 
 
 def main():
