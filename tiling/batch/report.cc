@@ -24,7 +24,7 @@ using core::Verdict;
 
 constexpr int64_t kPageBytes = 60'000'000;
 constexpr int kThumbnailSide = 360, kThumbnailQuality = 75;
-constexpr int kGridWidth = 820;  // CSS pixels
+constexpr int kGridSide = 760;  // CSS pixels
 constexpr int kBins = 10;
 
 std::string Grouped(int64_t count) {
@@ -74,7 +74,8 @@ std::string Rejected(const SlideResult& result) {
 
 std::string Mpp(const SlideResult& result) {
   if (!(result.mpp > 0)) return "unknown";
-  return fmt::format("{:.4g} um/px ({})", result.mpp, result.mpp_source);
+  const std::string scale = fmt::format("{:.4g} um/px", result.mpp);
+  return result.mpp_source.empty() ? scale : scale + " (" + result.mpp_source + ")";
 }
 
 // "3 tiff, 1 openslide 4.0.1", most frequent first.
@@ -208,9 +209,11 @@ void AddStore(const core::TileStoreReader& store, HtmlPage* page) {
     page->AddImage(SmallThumbnail(store.ReadPreview("thumbnail"), source), "The slide.");
   }
   if (has("grid")) {
-    page->AddImage(store.ReadPreview("grid"),
-                   "Tissue in green; kept tiles in blue, others in the colour of the reason.",
-                   kGridWidth);
+    const core::Bytes grid = store.ReadPreview("grid");
+    int width = 0, height = 0;
+    core::ImageSize(grid, source, &width, &height);
+    page->AddImage(grid, "Tissue in green; kept tiles in blue, others in the colour of the reason.",
+                   std::max(1, kGridSide * width / std::max(width, height)));
   }
   std::vector<float> tissue;
   for (int64_t i = 0; i < store.size(); ++i) {
