@@ -312,6 +312,25 @@ TEST(LabelMapTest, TheIndexFindsWhatAPlainSearchFinds) {
   EXPECT_GT(set, 600);
 }
 
+// Spikes as long as the slide beside, across and beyond every tile: what lies to the left of a tile
+// counts, what lies to the right does not.
+TEST(LabelMapTest, LongEdgesOnEverySideOfATile) {
+  PhiloxStream draw = Draws(6);
+  Ring ring;
+  for (int i = 0; i < 400; ++i) ring.push_back({draw.Below(4000) * 0.25, draw.Below(4000) * 0.25});
+  const Polygon polygon{ring, {}};
+  const LabelMap map({Region("a", ring)}, ClassMap::Parse("a=1"));
+  for (int round = 0; round < 60; ++round) {
+    const double x = draw.Below(1100) - 50.0, y = draw.Below(1100) - 50.0;
+    const core::Image mask = map.Draw(x, y, 16, 1);
+    for (int r = 0; r < 16; ++r) {
+      for (int c = 0; c < 16; ++c) {
+        ASSERT_EQ(*mask.at(c, r), InPolygon(polygon, x + c + 0.5, y + r + 0.5)) << round;
+      }
+    }
+  }
+}
+
 TEST(LabelMapTest, ThreadsDrawTheSame) {
   const LabelMap map(ManyRegions(500, 4000), Numbers());
   std::vector<core::Image> alone(40), together(40);

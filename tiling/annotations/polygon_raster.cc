@@ -34,23 +34,34 @@ bool FillRing(const RingEdges& ring, const PixelGrid& grid, BitBlock& block) {
   block.word1 = (column1 + 63) / 64;
   block.bits.assign(
       static_cast<size_t>(block.row1 - block.row0) * static_cast<size_t>(block.words()), 0);
-  const double left = grid.CentreX(column0);
+  // What crosses a row left of the block changes all of it, whatever the place: such an edge costs
+  // the same however many rows it crosses, and one to the right of the block nothing.
+  block.flips.assign(static_cast<size_t>(block.row1 - block.row0) + 1, 0);
+  const double left = grid.CentreX(column0), right = grid.CentreX(column1 - 1);
   ring.ForEach(grid.CentreY(block.row0), grid.CentreY(block.row1 - 1), [&](const Edge& edge) {
+    if (std::min(edge.ax, edge.bx) > right) return;
     const int begin = std::max(block.row0, grid.FirstRow(edge.ay));
     const int end = std::min(block.row1, grid.FirstRow(edge.by));
-    const bool is_left = std::max(edge.ax, edge.bx) <= left;
+    if (begin >= end) return;
+    if (std::max(edge.ax, edge.bx) <= left) {
+      block.flips[static_cast<size_t>(begin - block.row0)] ^= 1;
+      block.flips[static_cast<size_t>(end - block.row0)] ^= 1;
+      return;
+    }
     for (int r = begin; r < end; ++r) {
-      const int column =
-          is_left ? column0 : std::max(column0, grid.FirstColumn(CrossingX(edge, grid.CentreY(r))));
+      const int column = std::max(column0, grid.FirstColumn(CrossingX(edge, grid.CentreY(r))));
       // To the right of column1 nothing is inside; those bits are cleared below.
       if (column < column1) {
         block.row(r)[column / 64 - block.word0] ^= uint64_t{1} << (column % 64);
       }
     }
   });
+  uint8_t flipped = 0;
   const uint64_t last = column1 % 64 == 0 ? ~uint64_t{0} : (uint64_t{1} << (column1 % 64)) - 1;
   for (int r = block.row0; r < block.row1; ++r) {
     uint64_t* words = block.row(r);
+    flipped ^= block.flips[static_cast<size_t>(r - block.row0)];
+    words[0] ^= uint64_t{flipped} << (column0 % 64);
     uint64_t carry = 0;
     for (int w = 0; w < block.words(); ++w) {
       words[w] = PrefixXor(words[w]) ^ carry;

@@ -29,6 +29,7 @@ struct PixelGrid {
 struct BitBlock {
   int row0 = 0, row1 = 0, word0 = 0, word1 = 0;
   std::vector<uint64_t> bits;
+  std::vector<uint8_t> flips;  // scratch while it is filled
   int words() const { return word1 - word0; }
   uint64_t* row(int r) {
     return bits.data() + static_cast<size_t>(r - row0) * static_cast<size_t>(words());

@@ -16,9 +16,11 @@ struct Edge {
   double ax, ay, bx, by;
 };
 
-// Where the edge crosses height y, ay <= y < by.
+// Where the edge crosses height y, ay <= y < by. Never beyond its ends, so that an edge to one side
+// of a column stays on that side.
 inline double CrossingX(const Edge& edge, double y) {
-  return edge.ax + (y - edge.ay) * (edge.bx - edge.ax) / (edge.by - edge.ay);
+  const double x = edge.ax + (y - edge.ay) * (edge.bx - edge.ax) / (edge.by - edge.ay);
+  return std::clamp(x, std::min(edge.ax, edge.bx), std::max(edge.ax, edge.bx));
 }
 
 class RingEdges {
