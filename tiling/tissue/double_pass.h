@@ -7,6 +7,7 @@
 //   2. what lies below it, with the tissue of the first pass taken out so that it does not spill,
 //      is averaged over tens of um and compared with the scatter of the glass: faint tissue, and
 //      fat, of which an overview shows little more than a haze.
+// Where two stains add up to grey between stained tissue, that is tissue too.
 // Two passes after Cancers 17:2918 (2025), whose second is another Otsu below the first threshold.
 #pragma once
 
@@ -20,6 +21,8 @@ struct DoublePass {
 };
 
 // rgb: CV_8UC3 at `mpp` um/px; known: CV_8U, nonzero where pixels could be read, or empty for all.
+// Pictures above 3 million pixels (a whole slide at 8 um/px has 1 to 10) are halved, or more,
+// first: time and memory stay bounded.
 DoublePass SegmentByDoublePass(const cv::Mat& rgb, const cv::Mat& known, double mpp,
                                bool remove_pen);
 

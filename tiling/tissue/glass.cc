@@ -24,6 +24,7 @@ constexpr double kPeak = .2;  // of the highest peak: brighter ones this high ar
 constexpr float kDarker = .05f, kBrighter = .06f;  // from the model
 constexpr float kTint = .022f;  // of a channel against the others; less where glass scatters less
 constexpr float kLeastTint = .007f, kTintSpread = 5;
+constexpr size_t kMostCells = 8000;  // that the model is fitted to
 constexpr int kRounds = 8, kPlaneRounds = 3;
 
 struct Cell {
@@ -63,6 +64,15 @@ void Fit(const std::vector<Cell>& cells, const std::vector<char>& chosen, int co
 
 float Value(const std::array<float, 6>& t, float u, float v) {
   return t[0] + t[1] * u + t[2] * v + t[3] * u * u + t[4] * u * v + t[5] * v * v;
+}
+
+// How far the cell's tint is from the model's; large when it is too bright or dark for glass.
+float Tint(const GlassModel& model, const Cell& cell) {
+  std::array<float, 3> d;
+  for (size_t c = 0; c < 3; ++c) d[c] = Value(model.terms[c], cell.u, cell.v) - cell.level[c];
+  const float mean = (d[0] + d[1] + d[2]) / 3;
+  if (mean >= kDarker || mean <= -kBrighter) return 1;
+  return std::max({std::abs(d[0] - mean), std::abs(d[1] - mean), std::abs(d[2] - mean)});
 }
 
 // The brightest peak that is not negligible beside the highest.
@@ -155,12 +165,16 @@ GlassModel FindGlass(const cv::Mat& rgb, const cv::Mat& usable) {
   cv::resize(rgb, small, size, 0, 0, cv::INTER_AREA);
   cv::resize(usable, small_usable, size, 0, 0, cv::INTER_AREA);
   model.sure = cv::Mat::zeros(size, CV_8U);
-  const std::vector<Cell> cells = FindCandidates(small, small_usable);
-  if (static_cast<double>(cells.size()) < std::max(1.0, kLeastShare * size.area())) return model;
-  // From the peak's colour outwards: cells near the model are glass and refine it.
-  const float peak = BrightestPeak(cells);
+  const std::vector<Cell> all = FindCandidates(small, small_usable);
+  if (static_cast<double>(all.size()) < std::max(1.0, kLeastShare * size.area())) return model;
+  const float peak = BrightestPeak(all);
   if (IsOutshone(small, small_usable, peak)) return model;
   model.found = true;
+
+  // From the peak's colour outwards: cells near the model are glass and refine it.
+  std::vector<Cell> cells;
+  const size_t step = all.size() / kMostCells + 1;
+  for (size_t i = 0; i < all.size(); i += step) cells.push_back(all[i]);
   std::vector<char> chosen(cells.size());
   for (size_t i = 0; i < cells.size(); ++i) {
     chosen[i] = cells[i].mean > peak - kDarker && cells[i].mean < peak + kBrighter;
@@ -171,16 +185,8 @@ GlassModel FindGlass(const cv::Mat& rgb, const cv::Mat& usable) {
   for (int round = 0; round < kRounds; ++round) {
     tints.clear();
     for (size_t i = 0; i < cells.size(); ++i) {
-      const Cell& cell = cells[i];
-      std::array<float, 3> d;
-      float mean = 0;
-      for (size_t c = 0; c < 3; ++c) {
-        d[c] = Value(model.terms[c], cell.u, cell.v) - cell.level[c];
-        mean += d[c] / 3;
-      }
-      float tint = 0;
-      for (const float value : d) tint = std::max(tint, std::abs(value - mean));
-      chosen[i] = mean < kDarker && mean > -kBrighter && tint < limit;
+      const float tint = Tint(model, cells[i]);
+      chosen[i] = tint < limit;
       if (chosen[i]) tints.push_back(tint);
     }
     if (tints.empty()) break;
@@ -190,8 +196,10 @@ GlassModel FindGlass(const cv::Mat& rgb, const cv::Mat& usable) {
     std::nth_element(tints.begin(), quarter, tints.end());
     limit = std::clamp(kTintSpread * *quarter, kLeastTint, kTint);
   }
-  for (size_t i = 0; i < cells.size(); ++i) {
-    if (chosen[i]) model.sure.at<uint8_t>(cells[i].at / size.width, cells[i].at % size.width) = 255;
+  for (const Cell& cell : all) {
+    if (Tint(model, cell) < limit) {
+      model.sure.at<uint8_t>(cell.at / size.width, cell.at % size.width) = 255;
+    }
   }
   return model;
 }

@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tiling/tissue/otsu.h"
 
+#include <cstdint>
 #include <opencv2/imgproc.hpp>
 
 namespace eosin::tiling {
 
 Histogram Count(const cv::Mat& grey, const cv::Mat& only) {
-  Histogram histogram{};
+  // Two tables: equal neighbours, of which overviews are full, need not wait for each other. The
+  // last entry takes what is left out.
+  std::array<std::array<uint32_t, 257>, 2> counts{};
   for (int y = 0; y < grey.rows; ++y) {
     const uint8_t* row = grey.ptr(y);
     const uint8_t* take = only.empty() ? nullptr : only.ptr(y);
     for (int x = 0; x < grey.cols; ++x) {
-      if (!take || take[x]) ++histogram[row[x]];
+      ++counts[x & 1][take && !take[x] ? 256 : row[x]];
     }
+  }
+  Histogram histogram{};
+  for (size_t v = 0; v < 256; ++v) {
+    histogram[v] = static_cast<double>(counts[0][v]) + static_cast<double>(counts[1][v]);
   }
   return histogram;
 }

@@ -19,9 +19,9 @@ struct Overview {
 core::Image ShrinkByMean(const core::Image& image, int block);
 
 // About `mpp` um per pixel, finer if the slide has nothing to average to it exactly, and never over
-// `max_side` pixels a side. Every stored tile of the level is decoded once (scaled DCT where it is
-// a whole part of the block); memory is a tile a thread, a row of sums and the result. Pixels do
-// not depend on `threads`. SlideError when no part can be read.
-Overview ReadOverview(const Slide& slide, double mpp, int threads = 1, int max_side = 8192);
+// `max_side` pixels a side (4096 hold 33 mm at 8 um/px). Every stored tile of the level is decoded
+// once (scaled DCT where it is a whole part of the block); memory is a tile a thread, a row of sums
+// and the result. Pixels do not depend on `threads`. SlideError when no part can be read.
+Overview ReadOverview(const Slide& slide, double mpp, int threads = 1, int max_side = 4096);
 
 }  // namespace eosin::tiling

@@ -16,8 +16,8 @@ namespace {
 
 constexpr double kLeastUm2 = 12000;  // of a mark
 constexpr double kWindowUm = 72;     // ink is judged over such windows
-constexpr double kSeed = .12;        // share of sure ink in a window that lets thin ink count
-constexpr double kFill = .4;         // share of ink of either kind in a window of a mark
+constexpr double kSeed = .06;        // share of sure ink in a window that lets thin ink count
+constexpr double kFill = .3;         // share of ink of either kind in a window of a mark
 constexpr int kPaleInk = 222;        // brighter in every channel is no ink
 constexpr double kEdgeUm = 20;       // the rim, too thin to be told by its colour
 

@@ -4,7 +4,7 @@
 // Methods:
 //   double-pass     our default: Otsu (IEEE Trans. SMC 9:62, 1979) and a second pass below the
 //                   threshold for faint tissue (after Cancers 17:2918, 2025), with pen, scanner
-//                   black and stained background kept out
+//                   black and stained background kept out (double_pass.h)
 //   otsu            Otsu on the HSV saturation, nothing else
 //   clam, clam-biopsy, clam-resection, clam-tcga
 //                   CLAM's presets (saturation, median, fixed threshold, closing, contour and hole
@@ -48,22 +48,28 @@ class TissueMask {
   const core::Image& mask() const { return mask_; }
   double scale_x() const { return scale_x_; }  // level-0 pixels per mask pixel
   double scale_y() const { return scale_y_; }
-  bool HasTissue() const { return total_ > 0; }
+  bool HasTissue() const { return has_tissue_; }
   // Tissue share, 0-1, of a level-0 rectangle, exact to fractions of mask pixels.
   double Share(double x, double y, double width, double height) const;
 
  private:
+  static constexpr int kStep = 8;
   void Integrate();
-  double Integral(double x, double y) const;  // mask pixels; bilinear between corners
+  int64_t Count(int x, int y) const;          // tissue pixels above and left of a corner
+  double Integral(double x, double y) const;  // the same, bilinear between corners
 
   core::Image mask_;
   double scale_x_ = 1, scale_y_ = 1;
-  int64_t total_ = 0;
-  std::vector<int64_t> integral_;  // (height+1) x (width+1)
+  bool has_tissue_ = false;
+  // Count() at every kStep-th column of all rows, and at every kStep-th row of all columns: a full
+  // integral image would weigh four times the mask, these weigh as much as it.
+  std::vector<uint32_t> columns_, rows_;
 };
 
 // mpp: um per pixel of `overview.image`. Pixels that could not be read are neither: each patch of
-// them takes what most of its border is. Result: kBackground or kTissue, the overview's size.
+// them takes what most of its border is. Result: kBackground or kTissue, the overview's size. The
+// areas of the settings are double-pass's; the other methods are left as their authors run them.
+// ConfigError when `method` is none of TissueMethods().
 core::Image SegmentTissue(const Overview& overview, double mpp, const std::string& method,
                           const TissueSettings& settings = {});
 
