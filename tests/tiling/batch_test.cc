@@ -229,6 +229,21 @@ TEST_F(TileSlidesTest, OneBadTileCostsTheTilesThatTouchIt) {
   EXPECT_THAT(result.reason, ::testing::HasSubstr("marked bad"));
 }
 
+// Pixels that cannot be read are unknown to the tissue mask, neither tissue nor glass.
+TEST_F(TileSlidesTest, ABadTileInsideTissueIsTissue) {
+  const fs::path slide = Slide("a");
+  TileOptions options = Options(0.5, 128);
+  options.tissue = "otsu";
+  out_ = temp_ / "whole";
+  const SlideResult whole = One(slide, options, Quiet());
+  eosin::testing::DamageTile(slide, 14);  // 6 tiles a row: x 512..767, y 512..767, within the disc
+  out_ = temp_ / "damaged";
+  const SlideResult damaged = One(slide, options, Quiet());
+  EXPECT_EQ(damaged.tiles, whole.tiles);
+  EXPECT_EQ(damaged.bad, 4);
+  EXPECT_THAT(damaged.warnings, ::testing::Contains(::testing::HasSubstr("1 stored tile")));
+}
+
 TEST_F(TileSlidesTest, DryRunWritesNothing) {
   BatchOptions batch = Quiet();
   batch.dry_run = true;

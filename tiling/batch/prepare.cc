@@ -60,6 +60,24 @@ Overview PictureOverview(const Slide& slide, int threads) {
   }
 }
 
+// 255 where at least half of a block x block cell is.
+core::Image ShrinkUnknown(const core::Image& unknown, int block) {
+  core::Image out((unknown.width + block - 1) / block, (unknown.height + block - 1) / block, 1);
+  for (int y = 0; y < out.height; ++y) {
+    const int bottom = std::min((y + 1) * block, unknown.height);
+    for (int x = 0; x < out.width; ++x) {
+      const int right = std::min((x + 1) * block, unknown.width);
+      int64_t set = 0;
+      for (int v = y * block; v < bottom; ++v) {
+        for (int u = x * block; u < right; ++u) set += *unknown.at(u, v) != 0;
+      }
+      const int64_t cell = int64_t{bottom - y * block} * (right - x * block);
+      *out.at(x, y) = 2 * set >= cell ? 255 : 0;
+    }
+  }
+  return out;
+}
+
 // Tissue is found at its own scale; pictures of small slides are finer.
 void FindTissue(const Slide& slide, const TileOptions& options, int threads, Prepared* prepared) {
   const double mpp0 = slide.mpp().mean();
@@ -77,8 +95,7 @@ void FindTissue(const Slide& slide, const TileOptions& options, int threads, Pre
     coarse.scale = fine.scale * block;
     coarse.bad_tiles = fine.bad_tiles;
     if (!fine.unknown.empty()) {
-      coarse.unknown = ShrinkByMean(fine.unknown, block);
-      for (uint8_t& value : coarse.unknown.pixels) value = value > 127 ? 255 : 0;
+      coarse.unknown = ShrinkUnknown(fine.unknown, block);
     }
     mask = SegmentTissue(coarse, coarse.scale * mpp0, options.tissue, options.tissue_settings);
   }

@@ -249,7 +249,8 @@ void Describe(const Slide& slide, const Prepared& prepared, SlideResult* result)
   result->warnings = slide.warnings();
   if (prepared.overview.bad_tiles > 0) {
     result->warnings.push_back(
-        fmt::format("{} stored tiles of the overview cannot be read", prepared.overview.bad_tiles));
+        fmt::format("{} stored tile{} that the overview needs cannot be read",
+                    prepared.overview.bad_tiles, prepared.overview.bad_tiles == 1 ? "" : "s"));
   }
   result->mpp_source = slide.mpp().source;
   result->tiles = static_cast<int64_t>(plan.tiles.size());
