@@ -108,8 +108,95 @@ TEST_F(BadInput, Tile) {
       {"tile", At("synth/slides"), "--out", At("o"), "--mpp", "1", "--tissue", At("nothing.png")},
       1, "no tissue");
   Expect({"tile", At("synth/slides"), "--out", At("o"), "--mpp", "0.1"}, 1, "finer");
+  Expect({"tile", At("synth/slides"), "--out", At("o"), "--mpp", "0.5", "--max-white", "0"}, 1,
+         "quality limit");
   Expect({"synth", "--out", At("file/x")}, 3, "folder");
   Expect({"synth", "--out", At("s2"), "--slides", "0"}, 2, "slides");
+}
+#endif
+
+#ifdef EOSIN_WITH_SLIDES
+TEST_F(BadInput, TileFlags) {
+  auto tile = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"tile", At("not-a-slide.svs"), "--out", At("o")});
+    return more;
+  };
+  Expect({"tile", "--out", At("o")}, 2, "no slides");
+  for (const char* shard : {"0/3", "4/3", "3", "1/0", "a/b", "1/2x", "-1/3"}) {
+    Expect(tile({"--shard", shard}), 2, "--shard");
+  }
+  for (const char* memory : {"lots", "-1G", "0", "4X", "G", "1e40", "nan"}) {
+    Expect(tile({std::string("--memory=") + memory}), 2, "--memory");
+  }
+  Expect(tile({"--align", "tiles", "--size", "256"}), 2, "size");
+  Expect(tile({"--align", "tiles", "--stride", "128"}), 2, "stride");
+  Expect(tile({"--align", "tiles", "--encoding", "png"}), 2, "png");
+  Expect(tile({"--align", "grid"}), 2, "grid");
+  Expect(tile({"--export", "zip"}), 2, "zip");
+  Expect(tile({"--export", "clam,jpg"}), 2, "jpeg");  // the nearest
+  Expect(tile({"--quality", "90"}), 2, "--jpeg-quality 90");
+  Expect(tile({"--quality", "some"}), 2, "some");
+  Expect(tile({"--jpeg-quality", "101"}), 2, "101");
+  Expect(tile({"--stain", "macenko"}), 2, "macenko");
+  Expect(tile({"--max-pen", "2"}), 2, "reject.pen");
+  Expect(tile({"--tissue-mpp", "0"}), 2, "tissue_mpp");
+  Expect(tile({"--tissue", "ostu"}), 2, "did you mean otsu");
+  Expect(tile({"--mpp", "0.5", "--magnification", "20"}), 2, "magnification");
+  Expect(tile({"--roi", "1,2,3"}), 2, "roi");
+  Expect(tile({"--classes", "tumor"}), 2, "tumor");
+  Expect(tile({"--classes", "tumor=999"}), 2, "999");
+  Expect(tile({"--jobs", "-1"}), 2, "--jobs");
+  Expect(tile({"--threads", "two"}), 2, "--threads");
+  EXPECT_FALSE(fs::exists(temp_ / "o/not-a-slide.h5"));
+}
+
+TEST_F(BadInput, TileLists) {
+  auto list = [&](const std::string& text, int code, const std::string& says) {
+    std::ofstream(temp_ / "list.csv") << text;
+    Expect({"tile", "--list", At("list.csv"), At("empty"), "--out", At("o")}, code, says);
+  };
+  Expect({"tile", "--list", At("none.csv"), "--out", At("o")}, 1, "none.csv");
+  list("", 1, "list.csv");
+  list("name,mpp\na.svs,0.5\n", 1, "slide");
+  list("slide,mp\nnot-a-slide.svs,0.5\n", 1, "mpp");
+  list("slide,mpp\nnot-a-slide.svs,fast\n", 1, "fast");
+  list("slide,mpp\nnot-a-slide.svs,-1\n", 1, "-1");
+  list("slide\nnowhere.svs\n", 1, "nowhere");
+  list("slide\nnot-a-slide.svs\nnot-a-slide.svs\n", 1, "not-a-slide");
+  list("slide,annotation\nnot-a-slide.svs,none.geojson\n", 1, "none.geojson");
+  list("slide\n\"not-a-slide.svs\n", 1, "line 2");
+}
+
+TEST_F(BadInput, TileAnnotations) {
+  const Outcome made = RunEosin({"synth", "--out", At("synth"), "--slides", "2", "--width", "2048",
+                                 "--height", "2048", "--no-pen"});
+  ASSERT_EQ(made.exit_code, 0) << made.output;
+  std::vector<fs::path> slides = core::ListFiles(temp_ / "synth/slides", {".tif"}, false);
+  ASSERT_EQ(slides.size(), 2u);
+  core::MakeFolder(temp_ / "drawn");
+  auto drawn = [&](const std::string& text, const std::string& says) {
+    std::ofstream(temp_ / "drawn/a.geojson") << text;
+    Expect({"tile", slides[0].string(), "--out", At("o"), "--mpp", "1", "--tissue", "none",
+            "--annotations", At("drawn/a.geojson"), "--classes", "tumor=1"},
+           1, says);
+  };
+  drawn("", "a.geojson");
+  drawn("{\"type\": \"FeatureCollection\", \"features\": [", "a.geojson");
+  drawn(R"({"type":"FeatureCollection","features":[{"type":"Feature","properties":
+        {"classification":{"name":"stroma"}},"geometry":{"type":"Polygon","coordinates":
+        [[[0,0],[900,0],[900,900],[0,0]]]}}]})",
+        "stroma");
+  EXPECT_FALSE(fs::exists(temp_ / "o" / (slides[0].stem().string() + ".h5")));
+  const std::vector<std::string> both = {"tile", At("synth/slides"), "--out", At("o"), "--mpp",
+                                         "1"};
+  auto with = [&](const std::string& annotations) {
+    std::vector<std::string> words = both;
+    words.insert(words.end(), {"--annotations", annotations});
+    return words;
+  };
+  Expect(with(At("drawn/a.geojson")), 2, "for 2 slides");
+  Expect(with(At("drawn")), 1, "no annotation file of these slides");
+  Expect(with(At("nowhere")), 1, "nowhere");
 }
 #endif
 

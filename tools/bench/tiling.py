@@ -250,12 +250,12 @@ def table(results, peers):
         last = runs[-1]
         print(f"| {' | '.join(map(str, key))} | {last['patches']} | {middle(lambda r: r['patches'] / r['cpu']):.0f} | "
               f"{middle(lambda r: r['patches'] / r['wall']):.0f} | {middle(lambda r: r['rss_mb']):.0f} | "
-              f"{last.get('tiles_covered', '')} | {last.get('tiles_decoded', '')} | {last.get('version', '')} |")
+              f"{last.get('tiles_covered') or ''} | {last.get('tiles_decoded') or ''} | {last.get('version', '')} |")
     copied = {r["case"]: r["bytes"] for r in records if "bytes" in r}
     for case, b in copied.items():
         n = b["patches"]
         print(f"\npass-through {case}: {n} tiles, tiles/bytes {b['tile_bytes']} of {b['source_bytes']} in the slide "
-              f"(+{(b['tile_bytes'] - b['source_bytes']) / n:.1f} B a tile: tables and APP14); all else in the store "
+              f"({(b['tile_bytes'] - b['source_bytes']) / n:+.1f} B a tile: tables and APP14); all else in the store "
               f"{(b['file_bytes'] - b['tile_bytes']) / n:.1f} B a tile, {(b['file_bytes'] - b['tile_bytes'] - b['preview_bytes']) / n:.1f} "
               f"without its pictures (target 150)")
     for r in records:
