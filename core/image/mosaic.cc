@@ -61,6 +61,11 @@ void ForEachRun(int64_t begin, int64_t end, int side, Body&& body) {
   }
 }
 
+// Tiles were decoded a while ago; their rows are called for before they are needed.
+void Prefetch(const uint8_t* from, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i);
+}
+
 }  // namespace
 
 void CopyWindow(const Mosaic& source, int64_t x, int64_t y, Image* out) {
@@ -198,7 +203,7 @@ void MosaicResampler::Run(const Mosaic& source, double x, double y, Image* out) 
     const auto index = static_cast<size_t>(i);
     const int taps = y_.count[index];
     const RowPlace* rows = rows_.data() + (y_.start[index] - y_.low);
-    Prefetch(i + 2);
+    PrefetchFor(i + 2);
     for (const RunPlace& run : runs_) {
       for (int k = 0; k < taps; ++k)
         taps_[static_cast<size_t>(k)] = rows[k].tiles[run.column] + rows[k].offset + run.offset;
@@ -211,7 +216,7 @@ void MosaicResampler::Run(const Mosaic& source, double x, double y, Image* out) 
 }
 
 // Calls for the rows that output row i is the first to look at: the tiles were decoded a while ago.
-void MosaicResampler::Prefetch(int i) const {
+void MosaicResampler::PrefetchFor(int i) const {
   if (i >= outputs_) return;
   const auto index = static_cast<size_t>(i);
   const int64_t begin = y_.start[index - 1] + y_.count[index - 1];
@@ -219,8 +224,7 @@ void MosaicResampler::Prefetch(int i) const {
   for (int64_t row = begin; row < end; ++row) {
     const RowPlace& place = rows_[static_cast<size_t>(row - y_.low)];
     for (const RunPlace& run : runs_) {
-      const uint8_t* from = place.tiles[run.column] + place.offset + run.offset;
-      for (int v = 0; v < run.values; v += 64) __builtin_prefetch(from + v);
+      Prefetch(place.tiles[run.column] + place.offset + run.offset, run.values);
     }
   }
 }

@@ -79,7 +79,7 @@ class MosaicResampler {
   void PrepareDown(Axis* axis) const;
   void PrepareAcross(Axis* axis) const;
   void FindPlaces(const Mosaic& source, int64_t left, int64_t right, int64_t top, int64_t bottom);
-  void Prefetch(int i) const;
+  void PrefetchFor(int i) const;
   void RunCubic(const Mosaic& source, double x, double y, Image* out);
 
   const double ratio_;

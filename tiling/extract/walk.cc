@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tiling/extract/walk.h"
 
+#include <sys/mman.h>
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <vector>
 
 #include "core/base/interrupt.h"
@@ -16,34 +19,45 @@
 namespace eosin::tiling {
 namespace {
 
-using Buffer = std::unique_ptr<uint8_t[]>;
-
-// Buffers of decoded tiles, used again at once: their pages stay mapped and warm.
+// Room for decoded tiles, used again at once so that it stays warm. Carved from slabs of huge
+// pages: a row of tiles touches thousands of small ones.
 class BufferPool {
  public:
-  explicit BufferPool(size_t bytes) : bytes_(bytes) {}
+  explicit BufferPool(int64_t tile_bytes)
+      : bytes_((static_cast<size_t>(tile_bytes) + kLine - 1) / kLine * kLine + kLine) {}
 
-  Buffer Get() {
-    {
-      std::lock_guard lock(mutex_);
-      if (!free_.empty()) {
-        Buffer buffer = std::move(free_.back());
-        free_.pop_back();
-        return buffer;
-      }
-    }
-    return std::make_unique_for_overwrite<uint8_t[]>(bytes_);
+  uint8_t* Get() {
+    std::lock_guard lock(mutex_);
+    if (free_.empty()) AddSlab();
+    uint8_t* buffer = free_.back();
+    free_.pop_back();
+    return buffer;
   }
 
-  void Put(Buffer buffer) {
+  void Put(uint8_t* buffer) {
     std::lock_guard lock(mutex_);
-    free_.push_back(std::move(buffer));
+    free_.push_back(buffer);
   }
 
  private:
+  static constexpr size_t kLine = 64, kHuge = size_t{1} << 21;
+  struct Free {
+    void operator()(uint8_t* slab) const { std::free(slab); }
+  };
+
+  void AddSlab() {
+    const size_t size = (8 * bytes_ + kHuge - 1) / kHuge * kHuge;
+    auto* slab = static_cast<uint8_t*>(std::aligned_alloc(kHuge, size));
+    if (!slab) throw std::bad_alloc();
+    slabs_.emplace_back(slab);
+    madvise(slab, size, MADV_HUGEPAGE);  // a wish: small pages do as well
+    for (size_t i = size / bytes_; i > 0; --i) free_.push_back(slab + (i - 1) * bytes_);
+  }
+
   const size_t bytes_;
   std::mutex mutex_;
-  std::vector<Buffer> free_;
+  std::vector<std::unique_ptr<uint8_t[], Free>> slabs_;
+  std::vector<uint8_t*> free_;
 };
 
 // Threads meet in atomic counters: a planned tile's missing stored tiles, and a stored tile's
@@ -56,7 +70,7 @@ class Walk {
         sink_(sink),
         gate_(gate),
         coverage_(slide.geometry(), plan),
-        pool_(static_cast<size_t>(coverage_.tile_bytes())),
+        pool_(coverage_.tile_bytes()),
         tiles_(static_cast<size_t>(coverage_.slots())),
         users_(tiles_.size()),
         missing_(plan.tiles.size()) {
@@ -119,16 +133,16 @@ class Walk {
   }
 
   void DecodeSlot(int64_t slot, Worker* worker) {
-    Buffer buffer = pool_.Get();
-    const bool good = worker->decoder->Decode(
-        plan_.level, coverage_.index(slot), coverage_.shrink(), buffer.get(),
-        ptrdiff_t{3} * coverage_.tile_width(), &worker->error);
+    uint8_t* buffer = pool_.Get();
+    const bool good =
+        worker->decoder->Decode(plan_.level, coverage_.index(slot), coverage_.shrink(), buffer,
+                                ptrdiff_t{3} * coverage_.tile_width(), &worker->error);
     decoded_.fetch_add(1, std::memory_order_relaxed);
     if (good) {
-      tiles_[static_cast<size_t>(slot)] = std::move(buffer);
+      tiles_[static_cast<size_t>(slot)] = buffer;
       return;
     }
-    pool_.Put(std::move(buffer));
+    pool_.Put(buffer);
     std::lock_guard lock(mutex_);
     errors_[slot] = worker->error;
   }
@@ -147,7 +161,7 @@ class Walk {
     worker->mosaic.clear();
     int64_t bad = -1;
     ForEachSlot(range, [&](int64_t slot) {
-      worker->mosaic.push_back(tiles_[static_cast<size_t>(slot)].get());
+      worker->mosaic.push_back(tiles_[static_cast<size_t>(slot)]);
       if (!worker->mosaic.back() && bad < 0) bad = slot;
     });
     source.tiles = worker->mosaic.data();
@@ -165,7 +179,8 @@ class Walk {
     ForEachSlot(range, [&](int64_t slot) {
       const auto at = static_cast<size_t>(slot);
       if (users_[at].fetch_sub(1, std::memory_order_acq_rel) == 1 && tiles_[at]) {
-        pool_.Put(std::move(tiles_[at]));
+        pool_.Put(tiles_[at]);
+        tiles_[at] = nullptr;
       }
     });
   }
@@ -197,7 +212,7 @@ class Walk {
   const WalkGate& gate_;
   const Coverage coverage_;
   BufferPool pool_;
-  std::vector<Buffer> tiles_;  // a slot's pixels: null before, after, and when it is bad
+  std::vector<uint8_t*> tiles_;  // a slot's pixels: null before, after, and when it is bad
   std::vector<std::atomic<int32_t>> users_;
   std::vector<std::atomic<int32_t>> missing_;
   std::atomic<int64_t> next_{0}, decoded_{0};
