@@ -97,8 +97,8 @@ class Scheduler {
         context_(context),
         table_(table),
         progress_(progress),
-        results_(slides.size()),
-        made_(slides.size(), false) {
+        said_locked_(slides.size(), false),
+        results_(slides.size()) {
     threads_ = context.batch.threads > 0 ? context.batch.threads : core::AvailableCores();
     const int most = static_cast<int>(std::max<size_t>(1, slides.size()));
     jobs_ = std::clamp(context.batch.jobs > 0 ? context.batch.jobs : threads_, 1, most);
@@ -214,8 +214,8 @@ class Scheduler {
 
   void SayLocked(size_t index, const std::string& stem) {
     std::lock_guard lock(mutex_);
-    if (made_[index]) return;
-    made_[index] = true;
+    if (said_locked_[index]) return;
+    said_locked_[index] = true;
     core::LogInfo(stem + " is being made by another process; it is looked at again at the end");
   }
 
@@ -239,13 +239,13 @@ class Scheduler {
 
   std::mutex mutex_;  // of what follows, but results_
   std::deque<size_t> waiting_, locked_;
+  std::vector<bool> said_locked_;
   Clock::time_point retry_locked_{};
   int running_ = 0, threads_used_ = 0;
   std::exception_ptr error_;
 
   std::mutex record_mutex_;
   std::vector<SlideResult> results_;
-  std::vector<bool> made_;  // said to be locked
 };
 
 }  // namespace

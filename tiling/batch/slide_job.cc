@@ -26,6 +26,7 @@ namespace fs = std::filesystem;
 constexpr const char* kMaskName = "annotation";  // labels/annotation
 constexpr int64_t kTables = 64 << 10;            // tiles.csv and its like
 constexpr int kMaskSamples = 64;
+constexpr int64_t kPlenty = 64;  // slides in flight whose upper bounds together fit
 
 // True when the store is there and need not be made. Throws StoreError when it is something else.
 bool AlreadyDone(const fs::path& store, const std::string& slide_hash, const std::string& settings,
@@ -152,7 +153,7 @@ int64_t NeededBytes(const Slide& slide, const Prepared& prepared, const TileOpti
   const bool as_png = std::count(batch.exports.begin(), batch.exports.end(), "png") > 0;
   const int64_t fixed = kTables + 2 * prepared.PictureBytes();
   const int64_t bound = copies * count * (pixels * 4 + 8192) + fixed;
-  if (bound < free) return bound;
+  if (bound < free / kPlenty) return bound;
   const Prediction predicted = Predict(slide, plan, options, threads);
   int64_t bytes = predicted.store_bytes + predicted.store_bytes / 50 + fixed;
   if (prepared.labels) bytes += copies * PredictMasks(*prepared.labels, plan);
