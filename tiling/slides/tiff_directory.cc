@@ -346,6 +346,8 @@ class Parser {
       d->tile_bytes.clear();
       return "its tables of tiles lie outside the file";
     }
+    d->tile_offsets.resize(tiles);  // either may name more than there are
+    d->tile_bytes.resize(tiles);
     return "";
   }
 

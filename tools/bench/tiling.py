@@ -13,6 +13,8 @@ patches a CPU-second (user + system). Slides are in the page cache. A quiet mach
   --quick           three rounds
   --peer NAME=CMD   a rival that writes tiles: CMD with {slide} {case} {mode} {workers} {work} filled in prints a JSON line with
                     patches, cpu and wall; repeatable; run with mode own in cases b, c and d
+  --baseline CMD    OpenSlide -> CLAM's HDF5 as Python users run it: CMD as above, run with mode h5 in case a, the ground that
+                    pass-through is measured against; our own such loop calls OpenSlide and HDF5 from C and is faster
   --only PART,...   of: ratios, start, memory
 Cases a-d and w: tools/bench/tiling_case.h. Every line measured is kept in WORK/results.jsonl; --table prints it again.
 """
@@ -75,7 +77,8 @@ class Bench:
 
     def make(self, name, command, *options):
         out = os.path.join(self.slides, name)
-        if os.path.exists(out) and os.path.exists(out + ".json"):
+        wanted = int(options[options.index("--size") + 1])
+        if os.path.exists(out) and os.path.exists(out + ".json") and json.load(open(out + ".json"))["size"] == wanted:
             return out
         os.makedirs(self.slides, exist_ok=True)
         print(f"making {out}", file=sys.stderr)
@@ -116,8 +119,8 @@ class Bench:
             record["bytes"] = json.loads(run([self.program, "bytes", slide, store])["out"])
         return record
 
-    def peer(self, command, case, workers):
-        filled = command.format(slide=self.slide(case), case=case, mode="own", workers=workers, work=self.fresh())
+    def peer(self, command, case, mode, workers):
+        filled = command.format(slide=self.slide(case), case=case[0], mode=mode, workers=workers, work=self.fresh())
         lines = [x for x in run(shlex.split(filled))["out"].splitlines() if x.startswith("{")]
         if not lines:
             raise Failed(f"{filled}: printed no JSON line")
@@ -141,6 +144,13 @@ def folder_bytes(folder):
 
 # ---- ratios: what runs, and what is divided by what
 
+BASELINE = "OpenSlide -> CLAM's HDF5 in Python"
+
+
+def rivals(peers):
+    return [name for name in peers if name != BASELINE]
+
+
 def jobs(peers):
     """(side, case, mode, workers) in the order of a round."""
     for case in ("a", "b", "c", "d", "a90"):
@@ -153,8 +163,11 @@ def jobs(peers):
     for case in ("b", "c", "d"):
         for workers in (1, 2):
             yield "tile", case, "own", workers
-            for name in peers:
+            for name in rivals(peers):
                 yield "peer:" + name, case, "own", workers
+    if BASELINE in peers:
+        yield "peer:" + BASELINE, "a", "h5", 1
+        yield "peer:" + BASELINE, "a90", "h5", 1
     for case in ("w", "w90"):
         yield "limit", case, "copy", 1
         yield "limit", case, "decode", 1
@@ -170,11 +183,13 @@ def ratio_rows(peers):
     """(what, target or None, at most?, numerator, denominator, quantity): rates are patches / quantity."""
     for case, aligned in (("w", "a"), ("w90", "a90")):
         q = "q75 4:2:0" if case == "w" else "q90 4:4:4"
-        yield f"pass-through {q}, slide opened to store closed, over OpenSlide -> CLAM's HDF5", 50 if case == "w" else None, False, \
-            ("eosin", case, "own", 1), ("openslide", aligned, "h5", 1), "cpu"
-        yield f"pass-through {q}, whole process, over OpenSlide -> CLAM's HDF5", None, False, \
-            ("tile", case, "copy", 1), ("openslide", aligned, "h5", 1), "cpu"
-        yield f"copying the bytes alone (limit) {q}, over OpenSlide -> CLAM's HDF5", None, False, \
+        grounds = [("OpenSlide -> CLAM's HDF5 in C", ("openslide", aligned, "h5", 1))]
+        if BASELINE in peers:
+            grounds.append((BASELINE, ("peer:" + BASELINE, aligned, "h5", 1)))
+        for ground, bottom in grounds:
+            yield f"pass-through {q}, slide opened to store closed, over {ground}", 50, False, ("eosin", case, "own", 1), bottom, "cpu"
+            yield f"pass-through {q}, whole process, over {ground}", 50, False, ("tile", case, "copy", 1), bottom, "cpu"
+        yield f"copying the bytes alone (limit) {q}, over OpenSlide -> CLAM's HDF5 in C", None, False, \
             ("limit", case, "copy", 1), ("openslide", aligned, "h5", 1), "cpu"
         yield f"CPU of pass-through with scores and stain {q}, whole process, over one decode of each tile", 1.1 if case == "w" else None, True, \
             ("limit", case, "decode", 1), ("tile", case, "scored", 1), "cpu"
@@ -186,9 +201,9 @@ def ratio_rows(peers):
         yield f"{case} {name}: bare libjpeg-turbo over OpenSlide reads", None, False, \
             ("limit", case, "decode" if case == "d" else "patches", 1), ("openslide", case, "read", 1), "cpu"
     for case in ("b", "c", "d"):
-        yield f"{case} {CASES[case]}: whole process to a JPEG store over OpenSlide -> CLAM's HDF5", None, False, \
+        yield f"{case} {CASES[case]}: whole process to a JPEG store over OpenSlide -> CLAM's HDF5 in C", None, False, \
             ("tile", case, "own", 1), ("openslide", case, "h5", 1), "cpu"
-        for peer in peers:
+        for peer in rivals(peers):
             yield f"{case} {CASES[case]}: whole process to a JPEG store over {peer}", 1.6, False, \
                 ("tile", case, "own", 1), ("peer:" + peer, case, "own", 1), "cpu"
             yield f"{case} {CASES[case]}: the same with two workers, wall time", None, False, \
@@ -345,7 +360,7 @@ def measure(bench, peers, results):
                 if side == "tile":
                     record.update(bench.tile(case, mode, workers))
                 elif side.startswith("peer:"):
-                    record.update({**bench.peer(peers[side[5:]], case, workers), **record})
+                    record.update({**bench.peer(peers[side[5:]], case, mode, workers), **record})
                 else:
                     record.update({**bench.own_json(side, case, mode, workers), **record})
             except Failed as error:
@@ -365,6 +380,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default="ratios,start,memory")
     parser.add_argument("--peer", action="append", default=[])
+    parser.add_argument("--baseline")
     parser.add_argument("--size", type=int, default=30000, help="pixels a side of the dense slides")
     parser.add_argument("--sparse-size", type=int, default=200000)
     parser.add_argument("--many", type=int, default=1000, help="slides of the flatness run")
@@ -373,6 +389,8 @@ def main():
     if args.quick:
         args.rounds = 3
     peers = dict(p.split("=", 1) for p in args.peer)
+    if args.baseline:
+        peers[BASELINE] = args.baseline
     bench = Bench(args)
     path = os.path.join(args.work, "results.jsonl")
     if args.table:

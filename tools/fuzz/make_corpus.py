@@ -204,6 +204,13 @@ def slides():
     fields[325] = (4, [0, *fields[325][1][1:]])
     tiff.directories[0] = [(tag, *rest) for tag, rest in fields.items()]
     keep("slide", "empty_tile.tif", tiff.finish())
+    tiff = Tiff()
+    level(tiff, 40, 24, 7, photometric=6)
+    tiff.directories[0] = [(tag, kind, values * 2 if tag == 324 else values) for tag, kind, values in tiff.directories[0]]
+    tiff.directories[0] = [(tag, kind, [0] * 6 + [1] if tag == 325 else values) for tag, kind, values in tiff.directories[0]]
+    data = tiff.finish()
+    keep("slide", "more_offsets_than_counts.tif", data)
+    keep("tiff_directory", "more_offsets_than_counts.tif", data)
 
 
 def streams():

@@ -17,7 +17,7 @@ EOSIN_FUZZ_TARGET(data, size) {
     for (const tiling::TiffDirectory& directory : file.directories) {
       if (!directory.problem.empty() || !directory.tiled()) continue;
       const auto tiles = static_cast<size_t>(directory.columns() * directory.rows());
-      fuzz::Require(directory.tile_offsets.size() >= tiles && directory.tile_bytes.size() >= tiles);
+      fuzz::Require(directory.tile_offsets.size() == tiles && directory.tile_bytes.size() == tiles);
     }
   });
   return 0;
