@@ -9,8 +9,12 @@
 #include <limits>
 #include <memory>
 
+#include "core/base/clones.h"
 #include "core/stain/density.h"
 #include "core/stain/eigen3.h"
+
+// Vectors are passed between functions of this file alone, and those are inlined.
+#pragma GCC diagnostic ignored "-Wpsabi"
 
 namespace eosin::core {
 namespace {
@@ -42,41 +46,42 @@ const Tables& Table() {
   return tables;
 }
 
-// Four pixels at a time, in GCC's and clang's vector types: plain IEEE arithmetic of each lane.
-using Float4 = float __attribute__((vector_size(16)));
-using Int4 = int32_t __attribute__((vector_size(16)));
-constexpr int kLanes = 4;
+// Eight pixels at a time, in GCC's and clang's vector types: plain IEEE arithmetic of each lane.
+using Floats = float __attribute__((vector_size(32)));
+using Ints = int32_t __attribute__((vector_size(32)));
+constexpr int kLanes = 8;
+#define EOSIN_LANES inline __attribute__((always_inline))  // into every clone
 
-inline Float4 Load(const float* from) {
-  Float4 v;
+EOSIN_LANES Floats Load(const float* from) {
+  Floats v;
   std::memcpy(&v, from, sizeof v);
   return v;
 }
-inline Float4 All(float v) { return Float4{v, v, v, v}; }
-inline Float4 Least(Float4 a, Float4 b) { return a < b ? a : b; }
+EOSIN_LANES Floats All(float v) { return Floats{} + v; }
+EOSIN_LANES Floats Least(const Floats& a, const Floats& b) { return a < b ? a : b; }
 
 // CIE's f(t): the cube root, a line near black. Halley's iteration from a guess by the exponent:
 // sums, products and quotients alone, so equal on every machine.
-inline Float4 CieRoot(Float4 t) {
-  const Float4 bits = __builtin_convertvector(std::bit_cast<Int4>(t), Float4);
-  Float4 y = std::bit_cast<Float4>(__builtin_convertvector(bits * (1.0f / 3), Int4) + 709921077);
+EOSIN_LANES Floats CieRoot(const Floats& t) {
+  const Floats bits = __builtin_convertvector(std::bit_cast<Ints>(t), Floats);
+  Floats y = std::bit_cast<Floats>(__builtin_convertvector(bits * (1.0f / 3), Ints) + 709921077);
   for (int i = 0; i < 2; ++i) {
-    const Float4 cube = y * y * y;
+    const Floats cube = y * y * y;
     y = y * (cube + 2 * t) / (2 * cube + t);
   }
   return t > 0.008856f ? y : 7.787f * t + 16.0f / 116;
 }
 
 struct Lab {
-  Float4 l, a, b;
+  Floats l, a, b;
 };
 
-inline Lab LabOf(Float4 r, Float4 g, Float4 b) {
+EOSIN_LANES Lab LabOf(const Floats& r, const Floats& g, const Floats& b) {
   // sRGB to XYZ over the white of D65 (2 degrees), as scikit-image has them.
   constexpr float kX = 1 / 0.95047f, kZ = 1 / 1.08883f;
-  const Float4 x = CieRoot((0.412453f * r + 0.357580f * g + 0.180423f * b) * kX);
-  const Float4 y = CieRoot(0.212671f * r + 0.715160f * g + 0.072169f * b);
-  const Float4 z = CieRoot((0.019334f * r + 0.119193f * g + 0.950227f * b) * kZ);
+  const Floats x = CieRoot((0.412453f * r + 0.357580f * g + 0.180423f * b) * kX);
+  const Floats y = CieRoot(0.212671f * r + 0.715160f * g + 0.072169f * b);
+  const Floats z = CieRoot((0.019334f * r + 0.119193f * g + 0.950227f * b) * kZ);
   return {116 * y - 16, 500 * (x - y), 200 * (y - z)};
 }
 
@@ -87,15 +92,16 @@ struct Sums {
   double od[3] = {}, od_products[6] = {};  // of stained pixels; rr gg bb rg rb gb
 };
 
-void AddLanes(Float4 lanes, double* sum) {
+EOSIN_LANES void AddLanes(const Floats& lanes, double* sum) {
   for (int k = 0; k < kLanes; ++k) *sum += double{lanes[k]};
 }
 
-void AddLab(const float* r, const float* g, const float* b, const Lab& origin, Sums* sums) {
+EOSIN_CLONES void AddLab(const float* r, const float* g, const float* b, const Lab& origin,
+                         Sums* sums) {
   Lab first{}, second{};
   for (int i = 0; i < kBlock; i += kLanes) {
     const Lab lab = LabOf(Load(r + i), Load(g + i), Load(b + i));
-    const Float4 dl = lab.l - origin.l, da = lab.a - origin.a, db = lab.b - origin.b;
+    const Floats dl = lab.l - origin.l, da = lab.a - origin.a, db = lab.b - origin.b;
     first.l += dl;
     first.a += da;
     first.b += db;
@@ -111,16 +117,16 @@ void AddLab(const float* r, const float* g, const float* b, const Lab& origin, S
   AddLanes(second.b, &sums->lab_squares[2]);
 }
 
-inline Int4 IsStained(Float4 r, Float4 g, Float4 b) {
+EOSIN_LANES Ints IsStained(const Floats& r, const Floats& g, const Floats& b) {
   return Least(r, Least(g, b)) > static_cast<float>(kBeta);
 }
 
-void AddDensities(const float* r, const float* g, const float* b, Sums* sums) {
-  Float4 count{}, first[3] = {}, products[6] = {};
+EOSIN_CLONES void AddDensities(const float* r, const float* g, const float* b, Sums* sums) {
+  Floats count{}, first[3] = {}, products[6] = {};
   for (int i = 0; i < kBlock; i += kLanes) {
-    const Float4 od[3] = {Load(r + i), Load(g + i), Load(b + i)};
-    const Float4 in = IsStained(od[0], od[1], od[2]) ? All(1) : All(0);
-    const Float4 x = od[0] * in, y = od[1] * in, z = od[2] * in;
+    const Floats od[3] = {Load(r + i), Load(g + i), Load(b + i)};
+    const Floats in = IsStained(od[0], od[1], od[2]) ? All(1) : All(0);
+    const Floats x = od[0] * in, y = od[1] * in, z = od[2] * in;
     count += in;
     first[0] += x;
     first[1] += y;
@@ -191,21 +197,22 @@ bool FindPlane(const Sums& sums, Vector3* along, Vector3* across) {
 
 // Coordinates of every pixel in the plane; counts the angles of the stained ones. The angle is kept
 // as y / (|x| + |y|), which grows with it from -1 at -90 degrees to 1 at 90.
-void Project(const Vector3& along, const Vector3& across, Densities* od, Histogram* angles) {
+EOSIN_CLONES void Project(const Vector3& along, const Vector3& across, Densities* od,
+                          Histogram* angles) {
   const auto f = [](double v) { return static_cast<float>(v); };
   const float a0 = f(along[0]), a1 = f(along[1]), a2 = f(along[2]);
   const float c0 = f(across[0]), c1 = f(across[1]), c2 = f(across[2]);
   Histogram counts[2] = {};  // in turn: neighbours often fall into one bin
   uint32_t unstained = 0;
   for (int64_t i = 0; i < od->count; i += kLanes) {
-    const Float4 r = Load(od->plane(0) + i), g = Load(od->plane(1) + i), b = Load(od->plane(2) + i);
-    const Float4 x = a0 * r + a1 * g + a2 * b, y = c0 * r + c1 * g + c2 * b;
+    const Floats r = Load(od->plane(0) + i), g = Load(od->plane(1) + i), b = Load(od->plane(2) + i);
+    const Floats x = a0 * r + a1 * g + a2 * b, y = c0 * r + c1 * g + c2 * b;
     std::memcpy(od->plane(3) + i, &x, sizeof x);
     std::memcpy(od->plane(4) + i, &y, sizeof y);
-    const Float4 length = (x < 0 ? -x : x) + (y < 0 ? -y : y) + 1e-20f;
-    const Float4 bin = Least((y / length + 1) * (kBins / 2), All(kBins - 1));
-    const Int4 in = IsStained(r, g, b);
-    const Int4 bins = __builtin_convertvector(bin, Int4) & in;  // others fall into bin 0
+    const Floats length = (x < 0 ? -x : x) + (y < 0 ? -y : y) + 1e-20f;
+    const Floats bin = Least((y / length + 1) * (kBins / 2), All(kBins - 1));
+    const Ints in = IsStained(r, g, b);
+    const Ints bins = __builtin_convertvector(bin, Ints) & in;  // others fall into bin 0
     for (int k = 0; k < kLanes; ++k) {
       ++counts[k & 1][static_cast<size_t>(bins[k])];
       unstained += static_cast<uint32_t>(in[k] + 1);
@@ -223,8 +230,9 @@ Vector3 Direction(double bin, const Vector3& along, const Vector3& across) {
 }
 
 // 99th percentiles of the concentrations of two stains over the first `pixels` pixels.
-void Concentrations(const Vector3 stains[2], const Vector3& along, const Vector3& across,
-                    int64_t pixels, Densities* od, double out[2]) {
+EOSIN_CLONES void Concentrations(const Vector3 stains[2], const Vector3& along,
+                                 const Vector3& across, int64_t pixels, Densities* od,
+                                 double out[2]) {
   // A pixel's coordinates are C * M, M's rows being the stains' coordinates.
   const double m00 = Dot(stains[0], along), m01 = Dot(stains[0], across);
   const double m10 = Dot(stains[1], along), m11 = Dot(stains[1], across);
@@ -233,12 +241,12 @@ void Concentrations(const Vector3 stains[2], const Vector3& along, const Vector3
   const float h0 = f(m11), h1 = f(-m10), e0 = f(-m01), e1 = f(m00);
   Histogram counts[2] = {};
   for (int64_t i = 0; i < od->count; i += kLanes) {
-    const Float4 x = Load(od->plane(3) + i), y = Load(od->plane(4) + i);
-    const auto bins = [](Float4 v) {
-      v = Least(v, All(kBins - 1));
-      return __builtin_convertvector(v > 0 ? v : All(0), Int4);
+    const Floats x = Load(od->plane(3) + i), y = Load(od->plane(4) + i);
+    const auto bins = [](const Floats& raw) {
+      const Floats v = Least(raw, All(kBins - 1));
+      return __builtin_convertvector(v > 0 ? v : All(0), Ints);
     };
-    const Int4 h = bins(h0 * x + h1 * y), e = bins(e0 * x + e1 * y);
+    const Ints h = bins(h0 * x + h1 * y), e = bins(e0 * x + e1 * y);
     for (int k = 0; k < kLanes; ++k) {
       ++counts[0][static_cast<size_t>(h[k])];
       ++counts[1][static_cast<size_t>(e[k])];

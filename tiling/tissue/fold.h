@@ -3,15 +3,16 @@
 // tissue they show. Part of ScoreTile (quality.h).
 //
 // A fold is tissue upon tissue: its density is about twice that of the tissue beside it and its hue
-// the same (a cluster of nuclei is darker too, but bluer). Over blocks of 4 x 4 px (8 um at 2
-// um/px), with s a block's summed density and s0 the 35th percentile of s over the tile's tissue (s
-// > 0.3):
-//   core   s > 1.7 s0, s > 1.2, each channel's share of s within 0.05 of that of the tissue at or
-//          below s0, and at least 2 of the 4 neighbours likewise
-//   fold   where that tissue is coloured at all (shares 0.06 apart), the core and its neighbours
-//   with s > 1.3 s0, s > 1, shares within 0.07
+// the same (a cluster of nuclei is darker too, but bluer). Over blocks of 4 x 4 px (8 um at
+// 2 um/px), with s a block's summed density and s0 the 35th percentile of s over the tile's tissue
+// (s > 0.3), in tiles whose tissue at or below s0 is coloured (shares of s at least 0.06 apart):
+//   core   s > 1.7 s0, s > 1.2, each channel's share of s within 0.05 of that tissue's, and at
+//          least 2 of the 4 neighbours likewise
+//   fold   the core and its neighbours with s > 1.3 s0, s > 1, shares within 0.07
 // Measured against the tile itself, so that dark slides have no more folds than pale ones; a tile
-// that is folded for more than two thirds shows none.
+// that is folded for more than two thirds shows none. Dense epithelium beside pale stroma scores
+// some: on unfolded tiles the mean is 0.012 (GlaS) and 0.019 (TCGA), with a made fold across a
+// quarter of the tile 0.21 and 0.27 (AUC 0.98, 0.99).
 #pragma once
 
 #include <cstddef>

@@ -62,14 +62,15 @@ inline bool IsRedInk(float r, float g, float b) {
          (20 * std::max(g, b) > 9.0f * internal::kDensityUnit);
 }
 inline bool IsBlackInk(float r, float g, float b) {
+  constexpr float kLeast = internal::kInkDensities[110];
+  constexpr float kMost = internal::kInkDensities[kScannerBlack];
   const float lightest = std::min(r, std::min(g, b)), sum = r + g + b;
-  return (lightest > internal::kInkDensities[110]) &
-         (lightest < internal::kInkDensities[kScannerBlack]) & (1000 * g < 352 * sum) &
-         (4 * g > sum) & (25 * r > 6 * sum) & (5 * r < 2 * sum) & (100 * b > 27 * sum) &
-         (50 * b < 21 * sum);
+  return (lightest > kLeast) & (lightest < kMost) & (1000 * g < 352 * sum) & (4 * g > sum) &
+         (25 * r > 6 * sum) & (5 * r < 2 * sum) & (100 * b > 27 * sum) & (50 * b < 21 * sum);
 }
 inline bool IsPen(float r, float g, float b) {
-  return IsCoolInk(r, g, b) | IsRedInk(r, g, b) | IsBlackInk(r, g, b);
+  const bool cool = IsCoolInk(r, g, b), red = IsRedInk(r, g, b), black = IsBlackInk(r, g, b);
+  return cool | red | black;
 }
 
 inline bool IsPen(uint8_t red, uint8_t green, uint8_t blue) {

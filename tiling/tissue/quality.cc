@@ -6,6 +6,7 @@
 #include <numeric>
 #include <vector>
 
+#include "core/base/clones.h"
 #include "tiling/tissue/fold.h"
 #include "tiling/tissue/pen.h"
 
@@ -40,15 +41,6 @@ struct Strip {
       luma[x] = static_cast<int16_t>((r + 2 * g + b) >> 2);
     }
   }
-  void Judge() {
-    for (int x = 0; x < kStrip; ++x) {
-      const float r = red[x], g = green[x], b = blue[x];
-      const float dense = std::max(r, std::max(g, b)), light = std::min(r, std::min(g, b));
-      ink[x] = IsPen(r, g, b);
-      glass[x] = (dense <= kGlass) | ((dense <= kGreyGlass) & (dense - light <= kGreyChroma));
-      dark[x] = light >= kBlack;
-    }
-  }
   int CountWhite(int count) const { return std::accumulate(glass, glass + count, 0); }
   int CountBlack(int count) const { return std::accumulate(dark, dark + count, 0); }
   void AddTo(DensityBlocks::Block* block, int count) const {
@@ -62,6 +54,16 @@ struct Strip {
     }
   }
 };
+
+EOSIN_CLONES void Judge(Strip* strip) {
+  for (int x = 0; x < kStrip; ++x) {
+    const float r = strip->red[x], g = strip->green[x], b = strip->blue[x];
+    const float dense = std::max(r, std::max(g, b)), light = std::min(r, std::min(g, b));
+    strip->ink[x] = IsPen(r, g, b);
+    strip->glass[x] = (dense <= kGlass) | ((dense <= kGreyGlass) & (dense - light <= kGreyChroma));
+    strip->dark[x] = light >= kBlack;
+  }
+}
 
 // Energies of the Laplacian and of the gradient of (R + 2 G + B) / 4.
 double BlurOf(const std::vector<int16_t>& luma, int width, int height, double mpp) {
@@ -112,7 +114,7 @@ TileQuality ScoreTile(const core::Image& rgb, double mpp) {
     for (int x = 0; x < rgb.width; x += kStrip) {
       const int count = std::min(kStrip, rgb.width - x);
       strip.Read(rgb.at(x, y), count);
-      strip.Judge();
+      Judge(&strip);
       white += strip.CountWhite(count);
       black += strip.CountBlack(count);
       std::copy_n(strip.luma, count, &luma[static_cast<size_t>(y) * rgb.width + x]);
