@@ -16,13 +16,13 @@ namespace {
 
 // Ranges of optical density in units of 1 / 400, so that 8 bits hold 0-0.64.
 constexpr double kUnit = 400;
-constexpr int kFaintest = 12;  // .03; CLAM's most sensitive saturation threshold means the same
+constexpr int kFaintest = 12;  // .03, where glass does not scatter more
 constexpr int kFaintestTextured = 5, kLeastTexture = 8;
 constexpr int kHighest = 60;    // .15: the first threshold may not cut into stained tissue
 constexpr double kScatter = 3;  // distances between median and 90th percentile of the glass
 constexpr int kBlack = 40;      // all channels below: the scanner's black
 constexpr int kGreyest = 5;     // grey levels below kWhite: density .02
-constexpr double kGreyBorder = .35, kGreyShare = .25;
+constexpr double kGreyBorder = .5, kGreyShare = .25;
 constexpr double kMostPixels = 3e6;
 constexpr double kFaintUm = 56, kCloseUm = 40, kGapUm = 48;
 
@@ -109,17 +109,15 @@ cv::Mat Texture(const cv::Mat& rgb, const cv::Mat& mean, const cv::Mat& take, in
   return green;
 }
 
-// Adds the patches that tissue borders on, if they are no larger than a part of it: the shade of a
-// coverslip is large, and the picture's edge borders on it.
+// Adds the patches that have tissue around them, are no larger than a part of it and do not reach
+// the picture's edge: a coverslip's shade is large and does.
 void JoinGrey(const cv::Mat& grey, cv::Mat* tissue) {
-  const double most = kGreyShare * cv::countNonZero(*tissue);
   cv::Mat large = grey.clone();
-  DropSpecks(&large, most);
-  cv::Mat patches, padded;
-  cv::copyMakeBorder(grey & (large == 0), patches, 1, 1, 1, 1, cv::BORDER_CONSTANT, 0);
-  cv::copyMakeBorder(*tissue, padded, 1, 1, 1, 1, cv::BORDER_CONSTANT, 0);
-  FillByBorder(patches, kGreyBorder, &padded);
-  padded(cv::Rect(1, 1, tissue->cols, tissue->rows)).copyTo(*tissue);
+  DropSpecks(&large, kGreyShare * cv::countNonZero(*tissue));
+  cv::Mat patches;
+  cv::copyMakeBorder(grey & (large == 0), patches, 1, 1, 1, 1, cv::BORDER_CONSTANT, 255);
+  cv::floodFill(patches, {0, 0}, 0);
+  FillByBorder(patches(cv::Rect(1, 1, tissue->cols, tissue->rows)).clone(), kGreyBorder, tissue);
 }
 
 DoublePass Segment(const cv::Mat& rgb, const cv::Mat& known, double mpp, bool remove_pen) {

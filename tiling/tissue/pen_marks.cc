@@ -17,7 +17,7 @@ namespace {
 constexpr double kLeastUm2 = 12000;  // of a mark
 constexpr double kWindowUm = 72;     // ink is judged over such windows
 constexpr double kSeed = .06;        // share of sure ink in a window that lets thin ink count
-constexpr double kFill = .3;         // share of ink of either kind in a window of a mark
+constexpr double kFill = .4;         // share of ink of either kind in a window of a mark
 constexpr int kPaleInk = 222;        // brighter in every channel is no ink
 constexpr double kEdgeUm = 20;       // the rim, too thin to be told by its colour
 
@@ -39,6 +39,9 @@ bool MayBeBlack(float r, float g, float b) {
 }
 // Tissue under blue or green ink: hardly any tissue is as dense in red light.
 bool IsDeepCool(float r, float g, float b) { return r > .85f && r > 1.15f * g && r > 1.1f * b; }
+
+// Paler red ink and much eosin are of one colour.
+constexpr float kLeastRed = .65f;
 
 enum : uint8_t { kCool = 1, kRed = 2, kBlack = 4 };
 
@@ -78,7 +81,7 @@ cv::Mat FindPenMarks(const cv::Mat& smooth, double mpp) {
                   b = core::kDensities[p[2]] - glass;
       const Ink ink = InkOf(p[0], p[1], p[2]);
       if (ink == Ink::kGreen || ink == Ink::kBlue || IsDeepCool(r, g, b)) to_sure[x] = kCool;
-      if (ink == Ink::kRed) to_sure[x] = kRed;
+      if (ink == Ink::kRed && g > kLeastRed) to_sure[x] = kRed;
       if (ink == Ink::kBlack) to_sure[x] = kBlack;
       if (to_sure[x]) ++count[to_sure[x]];
       to_maybe[x] =
