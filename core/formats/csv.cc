@@ -10,6 +10,8 @@
 namespace eosin::core {
 namespace {
 
+constexpr size_t kMostColumns = 10000;  // a file of commas alone must not become memory
+
 // Splits text into rows of cells.
 class CsvParser {
  public:
@@ -24,7 +26,8 @@ class CsvParser {
       cells.push_back(Cell());
       if (AtEnd()) return cells;
       const char c = text_[at_++];
-      if (c == ',') continue;
+      if (c == ',' && cells.size() < kMostColumns) continue;
+      if (c == ',') Fail(fmt::format("more than {} columns", kMostColumns));
       if (c == '\r') {
         if (AtEnd() || text_[at_] != '\n') Fail("a carriage return without a line feed");
         ++at_;

@@ -105,6 +105,8 @@ TEST_F(SlideList, SuggestsTheNameThatWasMeant) {
   EXPECT_EQ(HintOf("slide,annotaitons\na.svs,\n"), "did you mean annotation?");
   EXPECT_EQ(HintOf("slide,lable\na.svs,\n"), "did you mean label?");
   EXPECT_EQ(HintOf("slide,mmp\na.svs,\n"), "did you mean mpp?");
+  // Words of their own are other columns.
+  EXPECT_EQ(Read("slide,map,glass,slice\na.svs,,,\n").size(), 1U);
   EXPECT_EQ(HintOf("slide,mpp_x\na.svs,\n"), "did you mean mpp?");
   EXPECT_EQ(HintOf("slides\na.svs\n"), "did you mean slide?");
   EXPECT_THAT(HintOf("slide;mpp\na.svs;1\n"), HasSubstr("commas"));

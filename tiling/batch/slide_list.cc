@@ -72,6 +72,11 @@ std::string MeantName(const std::string& name) {
   if (name.size() > 32) return {};
   for (const auto& names : kNames) {
     for (const std::string& known : names) {
+      // Another letter in a short word is another word: `map` is no mpp, `glass` no class.
+      if (known.size() < 6 && name.size() == known.size() &&
+          name.find_first_not_of(known) != std::string::npos) {
+        continue;
+      }
       if (Slips(name, known) <= (known.size() >= 8 ? 2U : 1U)) return known;
     }
   }
