@@ -32,13 +32,15 @@ cv::Mat DrawContours(const cv::Mat& binary, double tissue_area, double hole_area
     if (area == 0 || area <= tissue_area) continue;
     std::stable_sort(holes.begin(), holes.end(),
                      [](const auto& a, const auto& b) { return a.first > b.first; });
-    cv::drawContours(mask, contours, i, 255, cv::FILLED);
+    // Even-odd, edges included: a hole's contour runs through the tissue around it, and tissue
+    // inside a hole, a contour of its own, stays.
+    std::vector<Contour> polygons = {contours[static_cast<size_t>(i)]};
     for (size_t h = 0; h < holes.size() && h < static_cast<size_t>(max_holes); ++h) {
-      // A hole's contour runs through the tissue around it.
-      if (holes[h].first <= hole_area) continue;
-      cv::drawContours(mask, contours, holes[h].second, 0, cv::FILLED);
-      cv::drawContours(mask, contours, holes[h].second, 255, 1);
+      if (holes[h].first > hole_area) {
+        polygons.push_back(contours[static_cast<size_t>(holes[h].second)]);
+      }
     }
+    cv::fillPoly(mask, polygons, 255);
   }
   return mask;
 }
