@@ -182,7 +182,7 @@ TEST(DoublePass, TakesPicturesOfAnySize) {
 }
 
 TEST(DoublePass, FindsTheSameOnFourTimesThePixels) {
-  // Above 3 million pixels it works on smaller ones.
+  // Above 2.5 million pixels it works on smaller ones.
   Image image = Glass(2000);
   Disc(&image, 1000, 900, 500, kPink);
   AddNoise(&image, 2, 6);

@@ -23,7 +23,6 @@ constexpr double kScatter = 3;  // distances between median and 90th percentile 
 constexpr int kBlack = 40;      // all channels below: the scanner's black
 constexpr int kGreyest = 5;     // grey levels below kWhite: density .02
 constexpr double kGreyBorder = .5, kGreyShare = .25;
-constexpr double kMostPixels = 3e6;
 constexpr double kFaintUm = 56, kCloseUm = 40, kGapUm = 48;
 
 int OddPixels(double um, double mpp) { return 2 * static_cast<int>(um / mpp / 2 + .5) + 1; }
@@ -120,7 +119,10 @@ void JoinGrey(const cv::Mat& grey, cv::Mat* tissue) {
   FillByBorder(patches(cv::Rect(1, 1, tissue->cols, tissue->rows)).clone(), kGreyBorder, tissue);
 }
 
-DoublePass Segment(const cv::Mat& rgb, const cv::Mat& known, double mpp, bool remove_pen) {
+}  // namespace
+
+DoublePass SegmentByDoublePass(const cv::Mat& rgb, const cv::Mat& known, double mpp,
+                               bool remove_pen) {
   // Scanner black, with the rim that compression and averaging colour.
   cv::Mat smooth;
   cv::blur(rgb, smooth, {3, 3});
@@ -171,36 +173,6 @@ DoublePass Segment(const cv::Mat& rgb, const cv::Mat& known, double mpp, bool re
   cv::subtract(cv::Scalar(kWhite), grey, grey);
   grey = (grey > FloorOf(grey, glass_left, kGreyest)) & usable & (result.tissue == 0);
   JoinGrey(grey, &result.tissue);
-  return result;
-}
-
-// Means of `by` x `by` pixels; cells at the edge repeat it.
-cv::Mat Shrink(const cv::Mat& image, int by) {
-  const cv::Size size((image.cols + by - 1) / by, (image.rows + by - 1) / by);
-  cv::Mat padded, out;
-  cv::copyMakeBorder(image, padded, 0, size.height * by - image.rows, 0,
-                     size.width * by - image.cols, cv::BORDER_REPLICATE);
-  cv::resize(padded, out, size, 0, 0, cv::INTER_AREA);
-  return out;
-}
-
-cv::Mat Enlarge(const cv::Mat& mask, int by, const cv::Size& size) {
-  cv::Mat out;
-  cv::resize(mask, out, {}, by, by, cv::INTER_NEAREST);
-  return out(cv::Rect(0, 0, size.width, size.height)).clone();
-}
-
-}  // namespace
-
-DoublePass SegmentByDoublePass(const cv::Mat& rgb, const cv::Mat& known, double mpp,
-                               bool remove_pen) {
-  const double pixels = static_cast<double>(rgb.cols) * rgb.rows;
-  if (pixels <= kMostPixels) return Segment(rgb, known, mpp, remove_pen);
-  const int by = static_cast<int>(std::ceil(std::sqrt(pixels / kMostPixels)));
-  const cv::Mat small_known = known.empty() ? known : cv::Mat(Shrink(known, by) == 255);
-  DoublePass result = Segment(Shrink(rgb, by), small_known, mpp * by, remove_pen);
-  result.tissue = Enlarge(result.tissue, by, rgb.size());
-  result.never = Enlarge(result.never, by, rgb.size());
   return result;
 }
 

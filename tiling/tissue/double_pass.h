@@ -21,8 +21,6 @@ struct DoublePass {
 };
 
 // rgb: CV_8UC3 at `mpp` um/px; known: CV_8U, nonzero where pixels could be read, or empty for all.
-// Pictures above 3 million pixels (a whole slide at 8 um/px has 1 to 10) are halved, or more,
-// first: time and memory stay bounded.
 DoublePass SegmentByDoublePass(const cv::Mat& rgb, const cv::Mat& known, double mpp,
                                bool remove_pen);
 

@@ -4,7 +4,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <algorithm>
-#include <opencv2/core.hpp>
+#include <cmath>
+#include <opencv2/imgproc.hpp>
 
 #include "core/base/error.h"
 #include "tiling/tissue/clam.h"
@@ -18,6 +19,39 @@ namespace {
 cv::Mat View(const core::Image& image) {
   return cv::Mat(image.height, image.width, image.channels == 3 ? CV_8UC3 : CV_8U,
                  const_cast<uint8_t*>(image.pixels.data()));
+}
+
+constexpr double kMostPixels = 2.5e6;  // of double-pass
+
+// Means of `by` x `by` pixels; cells at the edge repeat it.
+cv::Mat Shrink(const cv::Mat& image, int by) {
+  const cv::Size size((image.cols + by - 1) / by, (image.rows + by - 1) / by);
+  cv::Mat padded, out;
+  cv::copyMakeBorder(image, padded, 0, size.height * by - image.rows, 0,
+                     size.width * by - image.cols, cv::BORDER_REPLICATE);
+  cv::resize(padded, out, size, 0, 0, cv::INTER_AREA);
+  return out;
+}
+
+cv::Mat DoublePassMask(const cv::Mat& rgb, const cv::Mat& unknown, double mpp,
+                       const TissueSettings& settings) {
+  const double pixels = static_cast<double>(rgb.cols) * rgb.rows;
+  if (pixels > kMostPixels) {
+    const int by = static_cast<int>(std::ceil(std::sqrt(pixels / kMostPixels)));
+    const cv::Mat lost = unknown.empty() ? unknown : cv::Mat(Shrink(unknown, by) > 0);
+    cv::Mat mask = DoublePassMask(Shrink(rgb, by), lost, mpp * by, settings);
+    cv::resize(mask, mask, {}, by, by, cv::INTER_NEAREST);
+    return mask(cv::Rect(0, 0, rgb.cols, rgb.rows)).clone();
+  }
+  const cv::Mat known = unknown.empty() ? unknown : cv::Mat(unknown == 0);
+  DoublePass result = SegmentByDoublePass(rgb, known, mpp, settings.remove_pen);
+  cv::Mat mask = result.tissue;
+  if (!unknown.empty()) FillByBorder(unknown, .5, &mask);
+  DropSpecks(&mask, settings.min_tissue_um2 / (mpp * mpp));
+  FillHoles(&mask, settings.min_hole_um2 / (mpp * mpp));
+  mask.setTo(0, result.never);
+  DropSpecks(&mask, settings.min_tissue_um2 / (mpp * mpp));
+  return mask;
 }
 
 }  // namespace
@@ -52,29 +86,21 @@ void TissueSettings::Check() const {
 
 core::Image SegmentTissue(const Overview& overview, double mpp, const std::string& method,
                           const TissueSettings& settings) {
-  const cv::Mat rgb = View(overview.image);
-  const bool all_known = overview.unknown.empty();
-  const cv::Mat known = all_known ? cv::Mat() : cv::Mat(View(overview.unknown) == 0);
-  cv::Mat mask, never;
-  if (method == "double-pass") {
-    DoublePass result = SegmentByDoublePass(rgb, known, mpp, settings.remove_pen);
-    mask = result.tissue;
-    never = result.never;
-  } else if (method == "otsu") {
-    mask = SegmentByOtsu(rgb, known);
-  } else if (method.starts_with("clam") && std::find(TissueMethods().begin(), TissueMethods().end(),
-                                                     method) != TissueMethods().end()) {
-    mask = SegmentByClam(rgb, overview.scale, FindClamPreset(method));
-  } else {
+  const std::vector<std::string>& methods = TissueMethods();
+  if (std::find(methods.begin(), methods.end(), method) == methods.end()) {
     throw core::ConfigError(fmt::format("tissue = {} is no method", method),
-                            fmt::format("one of {}", fmt::join(TissueMethods(), ", ")));
+                            fmt::format("one of {}", fmt::join(methods, ", ")));
   }
-  if (!all_known) FillByBorder(View(overview.unknown), .5, &mask);
+  const cv::Mat rgb = View(overview.image);
+  const cv::Mat unknown = overview.unknown.empty() ? cv::Mat() : View(overview.unknown);
+  cv::Mat mask;
   if (method == "double-pass") {
-    DropSpecks(&mask, settings.min_tissue_um2 / (mpp * mpp));
-    FillHoles(&mask, settings.min_hole_um2 / (mpp * mpp));
-    mask.setTo(0, never);
-    DropSpecks(&mask, settings.min_tissue_um2 / (mpp * mpp));
+    mask = DoublePassMask(rgb, unknown, mpp, settings);
+  } else {
+    const cv::Mat known = unknown.empty() ? unknown : cv::Mat(unknown == 0);
+    mask = method == "otsu" ? SegmentByOtsu(rgb, known)
+                            : SegmentByClam(rgb, overview.scale, FindClamPreset(method));
+    if (!unknown.empty()) FillByBorder(unknown, .5, &mask);
   }
   core::Image out(overview.image.width, overview.image.height, 1);
   for (int y = 0; y < out.height; ++y) std::copy_n(mask.ptr(y), out.width, out.row(y));

@@ -69,7 +69,9 @@ class TissueMask {
 // mpp: um per pixel of `overview.image`. Pixels that could not be read are neither: each patch of
 // them takes what most of its border is. Result: kBackground or kTissue, the overview's size. The
 // areas of the settings are double-pass's; the other methods are left as their authors run them.
-// ConfigError when `method` is none of TissueMethods().
+// Double-pass works on halves (or less) of pictures above 2.5 million pixels (a slide at 8 um/px
+// has 1 to 10), so that its time stays bounded. ConfigError when `method` is none of
+// TissueMethods().
 core::Image SegmentTissue(const Overview& overview, double mpp, const std::string& method,
                           const TissueSettings& settings = {});
 
