@@ -38,7 +38,8 @@ class OverviewReader {
         level_index_(level_index),
         block_(block),
         threads_(threads),
-        columns_((level_.width + block - 1) / block) {
+        columns_((level_.width + block - 1) / block),
+        whole_cells_(level_.tile_width % block == 0 && level_.tile_height % block == 0) {
     // Scaled DCT gives the means of 2, 4 or 8 pixels at a fraction of the price; means of decoded
     // pixels would only round twice.
     if (slide.StoresJpeg(level_index)) {
@@ -55,9 +56,15 @@ class OverviewReader {
     const auto height = static_cast<int>((level_.height + block_ - 1) / block_);
     overview.image = core::Image(static_cast<int>(columns_), height, 3, 255);
     const int64_t band = std::max<int64_t>(1, 16 * threads_ / level_.columns());  // rows of tiles
+    overview_ = &overview;
     for (int64_t row = 0; row < level_.rows(); row += band) {
       core::ThrowIfInterrupted();
-      ReadBand(row, std::min(row + band, level_.rows()), &overview);
+      const int64_t end = std::min(row + band, level_.rows());
+      if (whole_cells_) {
+        ReadTiles(row, end);
+      } else {
+        ReadBand(row, end);
+      }
     }
     overview.bad_tiles = bad_tiles_;
     if (bad_tiles_ == level_.tile_count()) {
@@ -69,22 +76,26 @@ class OverviewReader {
   }
 
  private:
-  void ReadBand(int64_t row_begin, int64_t row_end, Overview* overview) {
+  void ReadTiles(int64_t row_begin, int64_t row_end) {
+    const int64_t first = row_begin * level_.columns();
+    core::ParallelFor((row_end - row_begin) * level_.columns(), threads_,
+                      [&](int64_t i) { ReadTile(first + i); });
+  }
+
+  void ReadBand(int64_t row_begin, int64_t row_end) {
     const int64_t y_end = std::min(row_end * level_.tile_height, level_.height);
     band_first_ = row_begin * level_.tile_height / block_;
     const int64_t last = (y_end - 1) / block_;
     // A row of cells that the band before had begun stays in front.
     band_.resize(static_cast<size_t>((last - band_first_ + 1) * columns_));
-    const int64_t first_tile = row_begin * level_.columns();
-    core::ParallelFor((row_end - row_begin) * level_.columns(), threads_,
-                      [&](int64_t i) { ReadTile(first_tile + i); });
+    ReadTiles(row_begin, row_end);
     for (int64_t y = band_first_; y <= last; ++y) {
       const Cell* cells = &band_[static_cast<size_t>((y - band_first_) * columns_)];
       if ((y + 1) * block_ > y_end && y_end < level_.height) {
         band_.assign(cells, cells + columns_);
         return;
       }
-      PutRow(cells, y, overview);
+      PutRow(cells, y);
     }
     band_.clear();
   }
@@ -104,6 +115,11 @@ class OverviewReader {
       const int64_t cells_x = x / block_, cells_y = y / block_;
       const int64_t across = (x + width - 1) / block_ - cells_x + 1;
       const int64_t down = (y + height - 1) / block_ - cells_y + 1;
+      if (whole_cells_) {
+        PutTile(worker.rgb, pitch, cells_x, cells_y, width / shrink, height / shrink,
+                block_ / shrink);
+        return ReturnWorker(std::move(worker));
+      }
       worker.cells.assign(static_cast<size_t>(across * down), Cell{});
       const int64_t block = block_ / shrink;
       for (int64_t r = 0; r < height / shrink; ++r) {
@@ -119,9 +135,48 @@ class OverviewReader {
         error_tile_ = index;
         error_ = error;
       }
+      if (whole_cells_) {
+        for (int64_t r = y / block_; r <= (y + height - 1) / block_; ++r) {
+          for (int64_t c = x / block_; c <= (x + width - 1) / block_; ++c) MarkUnknown(c, r);
+        }
+      }
     }
-    std::lock_guard lock(mutex_);
-    workers_.push_back(std::move(worker));
+    ReturnWorker(std::move(worker));
+  }
+
+  // A tile whose pixels fall into whole cells, each the mean of side x side pixels.
+  void PutTile(const std::vector<uint8_t>& rgb, int64_t pitch, int64_t cells_x, int64_t cells_y,
+               int64_t width, int64_t height, int64_t side) {
+    for (int64_t y = 0; y < height; y += side) {
+      uint8_t* out =
+          overview_->image.at(static_cast<int>(cells_x), static_cast<int>(cells_y + y / side));
+      const uint8_t* row = &rgb[static_cast<size_t>(y * pitch)];
+      if (side == 1) {
+        std::copy_n(row, 3 * width, out);
+        continue;
+      }
+      const int64_t tall = std::min(side, height - y);
+      for (int64_t x = 0; x < width; x += side, out += 3) {
+        const int64_t wide = std::min(side, width - x);
+        uint64_t sum[3] = {0, 0, 0};
+        for (int64_t r = 0; r < tall; ++r) {
+          const uint8_t* p = row + r * pitch + 3 * x;
+          for (int64_t c = 0; c < wide; ++c, p += 3) {
+            for (int k = 0; k < 3; ++k) sum[k] += p[k];
+          }
+        }
+        const auto count = static_cast<uint64_t>(wide * tall);
+        for (int k = 0; k < 3; ++k) out[k] = static_cast<uint8_t>((sum[k] + count / 2) / count);
+      }
+    }
+  }
+
+  void MarkUnknown(int64_t column, int64_t row) {
+    core::Image& unknown = overview_->unknown;
+    if (unknown.empty()) {
+      unknown = core::Image(overview_->image.width, overview_->image.height, 1);
+    }
+    *unknown.at(static_cast<int>(column), static_cast<int>(row)) = 255;
   }
 
   // One row of pixels, the first of them `offset` pixels into the first cell.
@@ -153,9 +208,9 @@ class OverviewReader {
     }
   }
 
-  void PutRow(const Cell* cells, int64_t y, Overview* overview) {
+  void PutRow(const Cell* cells, int64_t y) {
     const int64_t tall = std::min((y + 1) * block_, level_.height) - y * block_;
-    uint8_t* out = overview->image.row(static_cast<int>(y));
+    uint8_t* out = overview_->image.row(static_cast<int>(y));
     for (int64_t c = 0; c < columns_; ++c, out += 3) {
       const int64_t wide = std::min((c + 1) * block_, level_.width) - c * block_;
       const uint64_t count = cells[c].count;
@@ -165,9 +220,7 @@ class OverviewReader {
         }
         continue;
       }
-      core::Image& unknown = overview->unknown;
-      if (unknown.empty()) unknown = core::Image(overview->image.width, overview->image.height, 1);
-      *unknown.at(static_cast<int>(c), static_cast<int>(y)) = 255;
+      MarkUnknown(c, y);
     }
   }
 
@@ -183,13 +236,20 @@ class OverviewReader {
     return {slide_.NewDecoder(), {}, {}};
   }
 
+  void ReturnWorker(Worker worker) {
+    std::lock_guard lock(mutex_);
+    workers_.push_back(std::move(worker));
+  }
+
   const Slide& slide_;
   const SlideLevel& level_;
   const int level_index_;
   const int64_t block_;
   const int threads_;
-  const int64_t columns_;  // of the overview
+  const int64_t columns_;   // of the overview
+  const bool whole_cells_;  // no cell of the overview lies on two tiles: no sums are kept
   int shrink_ = 1;
+  Overview* overview_ = nullptr;  // being read
 
   std::mutex mutex_;
   std::vector<Worker> workers_;  // idle ones
