@@ -191,6 +191,32 @@ TEST(DoublePass, FindsTheSameOnFourTimesThePixels) {
   EXPECT_NEAR(TissueShare(mask), 3.14159 * 500 * 500 / 4e6, 0.002);
 }
 
+TEST(DoublePass, FindsFaintTissueAtAnyScale) {
+  for (const double mpp : {0.5, 2.0, 8.0, 16.0}) {
+    const int size = mpp < 1 ? 1200 : 300;
+    Image image = Glass(size);
+    Disc(&image, 0.3 * size, 0.5 * size, 0.2 * size, {200, 90, 150});
+    Disc(&image, 0.75 * size, 0.5 * size, 0.2 * size, {239, 229, 236});
+    AddNoise(&image, 1, 8);
+    const Image mask = Segment(image, mpp);
+    EXPECT_NEAR(TissueShare(mask), 2 * 3.14159 * 0.2 * 0.2, 0.03) << mpp;
+    EXPECT_NE(mask.at(3 * size / 10, size / 2)[0], 0) << mpp;
+    EXPECT_NE(mask.at(3 * size / 4, size / 2)[0], 0) << mpp;
+  }
+}
+
+TEST(DoublePass, LeavesGlassAtTheEdgeAlone) {
+  // A strip of glass far smaller than a hole that is filled.
+  Image image = Glass(150);
+  for (int y = 0; y < 150; ++y) {
+    for (int x = 2; x < 150; ++x) std::copy_n(kPink.begin(), 3, image.at(x, y));
+  }
+  Disc(&image, 0, 75, 9, kGlass);
+  const Image mask = Segment(image, 8);
+  EXPECT_EQ(*mask.at(4, 75), kBackground);
+  EXPECT_EQ(*mask.at(75, 75), kTissue);
+}
+
 TEST(DoublePass, KeepsSpecksAndHolesWhenAsked) {
   Image image = Glass(240);
   Disc(&image, 120, 120, 90, kPink);

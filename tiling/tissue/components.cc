@@ -8,13 +8,18 @@
 namespace eosin::tiling {
 namespace {
 
-void PutSmall(const cv::Mat& patches, int connectivity, double area, uint8_t value, cv::Mat* mask) {
+void PutSmall(const cv::Mat& patches, int connectivity, double area, bool at_edge, uint8_t value,
+              cv::Mat* mask) {
   cv::Mat labels, stats, centroids;
   const int count =
       cv::connectedComponentsWithStats(patches, labels, stats, centroids, connectivity, CV_32S);
   std::vector<char> small(static_cast<size_t>(count), 0);
   for (int i = 1; i < count; ++i) {
-    small[static_cast<size_t>(i)] = stats.at<int>(i, cv::CC_STAT_AREA) < area;
+    const int* s = stats.ptr<int>(i);
+    const bool inside = s[cv::CC_STAT_LEFT] > 0 && s[cv::CC_STAT_TOP] > 0 &&
+                        s[cv::CC_STAT_LEFT] + s[cv::CC_STAT_WIDTH] < mask->cols &&
+                        s[cv::CC_STAT_TOP] + s[cv::CC_STAT_HEIGHT] < mask->rows;
+    small[static_cast<size_t>(i)] = s[cv::CC_STAT_AREA] < area && (at_edge || inside);
   }
   for (int y = 0; y < mask->rows; ++y) {
     const int* label = labels.ptr<int>(y);
@@ -27,9 +32,9 @@ void PutSmall(const cv::Mat& patches, int connectivity, double area, uint8_t val
 
 }  // namespace
 
-void DropSpecks(cv::Mat* mask, double area) { PutSmall(*mask, 8, area, 0, mask); }
+void DropSpecks(cv::Mat* mask, double area) { PutSmall(*mask, 8, area, true, 0, mask); }
 
-void FillHoles(cv::Mat* mask, double area) { PutSmall(*mask == 0, 4, area, 255, mask); }
+void FillHoles(cv::Mat* mask, double area) { PutSmall(*mask == 0, 4, area, false, 255, mask); }
 
 void FillByBorder(const cv::Mat& patches, double share, cv::Mat* mask) {
   cv::Mat labels;

@@ -8,8 +8,8 @@ namespace eosin::tiling {
 
 // Clears patches (8-connected) of fewer than `area` pixels.
 void DropSpecks(cv::Mat* mask, double area);
-// Sets holes (4-connected patches of zeros) of fewer than `area` pixels. Holes that touch the edge
-// of the picture count with the pixels that are seen.
+// Sets holes (4-connected patches of zeros) of fewer than `area` pixels. What touches the picture's
+// edge is no hole.
 void FillHoles(cv::Mat* mask, double area);
 // Each patch (8-connected) of `patches` becomes 255 in `mask` where more than `share` of the pixels
 // around it are set there, else 0.

@@ -77,18 +77,19 @@ cv::Mat MeanOf(const cv::Mat& rgb, const cv::Mat& take, int window) {
   cv::blur(take, share, {window, window});
   cv::Mat masked(rgb.size(), CV_8UC3, cv::Scalar::all(0));
   rgb.copyTo(masked, take);
-  cv::Mat wide;
-  cv::boxFilter(masked, sums, CV_16U, {window, window}, {-1, -1}, false);
+  cv::boxFilter(masked, sums, CV_32S, {window, window}, {-1, -1}, false);
   cv::Mat out(rgb.size(), CV_8UC3);
   const float per_full = 255.0f / static_cast<float>(window * window);
   for (int y = 0; y < rgb.rows; ++y) {
-    const uint16_t* s = sums.ptr<uint16_t>(y);
+    const int32_t* s = sums.ptr<int32_t>(y);
     const uint8_t* n = share.ptr(y);
     uint8_t* to = out.ptr(y);
     for (int x = 0; x < rgb.cols; ++x, s += 3, to += 3) {
       const float scale = n[x] ? per_full / static_cast<float>(n[x]) : 0;
       for (int c = 0; c < 3; ++c) {
-        to[c] = n[x] ? static_cast<uint8_t>(std::min(255.0f, scale * s[c] + .5f)) : kWhite;
+        to[c] = n[x]
+                    ? static_cast<uint8_t>(std::min(255.0f, scale * static_cast<float>(s[c]) + .5f))
+                    : kWhite;
       }
     }
   }
