@@ -123,12 +123,51 @@ class Walk {
         stop.request_stop();
         return;
       }
+      if (const int64_t same = SameAs(slot); same >= 0) {
+        DecodeInPlace(slot, same, &worker);
+        continue;
+      }
       DecodeSlot(slot, &worker);
       coverage_.ForEachUser(slot, [&](int64_t i) {
         if (missing_[static_cast<size_t>(i)].fetch_sub(1, std::memory_order_acq_rel) == 1) {
           Finish(i, &worker);
         }
       });
+    }
+  }
+
+  // The planned tile that is this stored tile and no more, when no other needs it; -1: none.
+  int64_t SameAs(int64_t slot) const {
+    if (plan_.mode == TileMode::kResample || coverage_.users(slot) != 1 ||
+        coverage_.tile_width() != plan_.tile_size || coverage_.tile_height() != plan_.tile_size) {
+      return -1;
+    }
+    int64_t same = -1;
+    coverage_.ForEachUser(slot, [&](int64_t i) {
+      const TileRange range = coverage_.Range(i);
+      if (range.columns == 1 && range.rows == 1) same = i;
+    });
+    return same;
+  }
+
+  void DecodeInPlace(int64_t slot, int64_t i, Worker* worker) {
+    MakeRoom(worker);
+    core::Image& image = worker->image;
+    worker->error.clear();
+    const bool good =
+        worker->decoder->Decode(plan_.level, coverage_.index(slot), 1, image.pixels.data(),
+                                static_cast<ptrdiff_t>(image.stride()), &worker->error);
+    decoded_.fetch_add(1, std::memory_order_relaxed);
+    if (!good) {
+      std::lock_guard lock(mutex_);
+      errors_[slot] = worker->error;
+    }
+    sink_(worker->thread, i, good ? &image : nullptr, worker->error);
+  }
+
+  void MakeRoom(Worker* worker) const {
+    if (worker->image.width != plan_.tile_size) {
+      worker->image = core::Image(plan_.tile_size, plan_.tile_size, 3);
     }
   }
 
@@ -191,9 +230,7 @@ class Walk {
       worker->resampler.Run(source, x, y, &worker->image);
       return;
     }
-    if (worker->image.width != plan_.tile_size) {
-      worker->image = core::Image(plan_.tile_size, plan_.tile_size, 3);
-    }
+    MakeRoom(worker);
     CopyWindow(source, static_cast<int64_t>(x), static_cast<int64_t>(y), &worker->image);
   }
 
