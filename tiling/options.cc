@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
@@ -105,6 +106,11 @@ void TileOptions::Check() const {
         "write x,y,width,height in level-0 pixels, e.g. --roi 0,0,4096,4096");
   }
   for (size_t i = 0; i < roi.size(); i += 4) {
+    for (size_t k = i; k < i + 4; ++k) {
+      if (std::isfinite(roi[k])) continue;
+      throw core::ConfigError(fmt::format("roi holds {}, which is no place on a slide", roi[k]),
+                              "write x,y,width,height in level-0 pixels");
+    }
     if (roi[i + 2] <= 0 || roi[i + 3] <= 0) {
       throw core::ConfigError(
           fmt::format("roi {},{},{},{} is empty", roi[i], roi[i + 1], roi[i + 2], roi[i + 3]),

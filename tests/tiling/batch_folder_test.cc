@@ -124,7 +124,7 @@ TEST(ResultTable, ReadsWhatItWrites) {
 TEST_F(BatchFolder, GoesOnWithOthersWhileASlideIsLocked) {
   const std::vector<SlideEntry> slides = {Slide("a"), Slide("b")};
   core::MakeFolder(out_);
-  std::optional<FileLock> other = FileLock::Try(out_ / ".a.lock");
+  std::optional<FileLock> other = FileLock::Try(out_ / ".a.h5.lock");
   ASSERT_TRUE(other);
   std::vector<SlideResult> results;
   std::jthread batch([&] { results = TileSlides(slides, Options(), out_, Quiet()); });
@@ -223,6 +223,11 @@ TEST_F(BatchFolder, DrawsAnnotationsAsMasks) {
   const std::string before = core::ReadFile(out_ / "a.h5");
   SlideEntry c = Slide("c");
   c.annotation = Regions("c.geojson", {Square("adipose", 0, 0, 300)});
+  SlideEntry unnamed = c;  // a region without a class is one too
+  unnamed.annotation = Regions("u.geojson", {Square("", 0, 0, 300)});
+  EXPECT_NE(TileSlides({unnamed}, Options(), temp_ / "unnamed", Quiet())[0].status, "failed");
+  EXPECT_EQ(TileStoreReader(temp_ / "unnamed" / "c.h5").LabelClasses("annotation"),
+            "unclassified=1");
   const auto results = TileSlides({a, b, c}, Options(), out_, Quiet());
   EXPECT_EQ(results[0].status, "skipped") << results[0].reason;
   EXPECT_EQ(results[1].status, "skipped") << results[1].reason;

@@ -164,6 +164,12 @@ TEST_F(TileSlidesTest, SkipsWhatIsDoneAndChecksItsSettings) {
   overwrite.overwrite = true;
   EXPECT_EQ(One(slide, Options(0.5, 64), overwrite).status, "done");
   EXPECT_EQ(TileStoreReader(out_ / "a.h5").info().tile_size, 64);
+  // What is right already is not made again: an interrupted run goes on where it was.
+  EXPECT_EQ(One(slide, Options(0.5, 64), overwrite).status, "skipped");
+  std::string damaged = core::ReadFile(out_ / "a.h5");
+  damaged[damaged.size() / 2] ^= 1;
+  core::WriteFileAtomic(out_ / "a.h5", damaged);
+  EXPECT_EQ(One(slide, Options(0.5, 64), overwrite).status, "done");
 
   core::WriteFileAtomic(out_ / "a.h5", "junk");
   other = One(slide, Options(0.5, 64), Quiet());

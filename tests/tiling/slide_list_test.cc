@@ -111,6 +111,7 @@ TEST_F(SlideList, SuggestsTheNameThatWasMeant) {
   EXPECT_EQ(HintOf("slides\na.svs\n"), "did you mean slide?");
   EXPECT_THAT(HintOf("slide;mpp\na.svs;1\n"), HasSubstr("commas"));
   Refused("name,mpp\na.svs,1\n", "no column named slide");
+  Refused("slide,patient\na.svs,M\xFCller\n", "line 2: the patient is not Unicode text");
   Refused("slide,label,class\na.svs,1,2\n", "label and class both give the class");
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the readers of annotations share: the text as UTF-8, places in messages, number and size
-// checks; and what the writers share. Internal to this folder.
+// checks; and what the writers share.
 #pragma once
 
 #include <string>

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/base/error.h"
+#include "tiling/annotations/annotation_text.h"
 #include "tiling/annotations/label_map.h"
 
 namespace eosin::tiling {
@@ -93,6 +94,7 @@ ClassMap::Entry ParseValue(const std::string& name, const std::string& value) {
 ClassMap ClassMap::Parse(const std::string& text) {
   ClassMap map;
   if (Trimmed(text).empty()) return map;
+  if (!IsUtf8(text)) Fail("it is not Unicode text");
   for (const std::string& part : SplitEntries(text)) {
     const size_t equals = part.rfind('=');
     if (equals == std::string::npos) Fail(fmt::format("'{}' has no '='", Trimmed(part)));

@@ -191,6 +191,9 @@ class Scheduler {
     } catch (const fs::filesystem_error& error) {
       StopWith(std::make_exception_ptr(
           core::MachineError(error.what(), "check the path, the rights and the free space")));
+    } catch (const std::exception& error) {  // a defect: of this slide, not of the others
+      Fail(error.what(), "please report it, with the slide if you can", elapsed(), &result);
+      Record(index, std::move(result));
     } catch (...) {
       Stop();
     }
@@ -223,7 +226,7 @@ class Scheduler {
     std::lock_guard lock(record_mutex_);
     try {
       if (table_) table_->Add(slides_[index], result);
-    } catch (const core::MachineError&) {
+    } catch (...) {  // a table that cannot be written stops the batch
       Stop();
     }
     if (progress_) progress_->Finished(result);
@@ -284,7 +287,7 @@ std::vector<SlideResult> TileSlides(const std::vector<SlideEntry>& slides,
     progress.reset();
     try {
       if (table) table->Write();
-    } catch (const core::MachineError&) {  // a full disk may not take it
+    } catch (const std::exception&) {  // a full disk may not take it
     }
     throw;
   }

@@ -35,7 +35,12 @@ int64_t AvailableMemory() {
   }
   const int64_t limit = ReadNumber("/sys/fs/cgroup/memory.max");  // "max" is no number
   if (limit != kUnlimited) {
-    const int64_t used = ReadNumber("/sys/fs/cgroup/memory.current");
+    int64_t used = ReadNumber("/sys/fs/cgroup/memory.current");
+    // Cached files count as used there, and are given back when memory is asked for.
+    std::ifstream stat("/sys/fs/cgroup/memory.stat");
+    for (int64_t bytes = 0; used != kUnlimited && stat >> key >> bytes;) {
+      if (key == "inactive_file") used -= std::min(used, bytes);
+    }
     if (used != kUnlimited) available = std::min(available, std::max<int64_t>(0, limit - used));
   }
   return available == kUnlimited ? int64_t{1} << 30 : available;

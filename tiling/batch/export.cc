@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -13,6 +14,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/interrupt.h"
 #include "core/formats/csv.h"
 #include "core/store/tile_store.h"
 #include "tiling/batch/tar_writer.h"
@@ -84,6 +86,7 @@ void ExportPictures(const core::TileStoreReader& store, const fs::path& to, cons
   PartFolder folder(to);
   const std::vector<std::string> masks = store.mask_names();
   for (int64_t i = 0; i < store.size(); ++i) {
+    core::ThrowIfInterrupted();
     if (store.status(i) == core::TileStatus::kBad) continue;
     const std::string name = TileName(stem, store.coords(i));
     WriteFile(folder.path() / (name + "." + extension), TileAs(store, i, extension));
@@ -95,20 +98,27 @@ void ExportPictures(const core::TileStoreReader& store, const fs::path& to, cons
   folder.Commit();
 }
 
-// Class names by id, from "tumor=1,stroma=2,artefact=ignore".
+// "name=id" to names.
+void TakeClass(const std::string& text, std::map<int64_t, std::string>* names) {
+  const size_t equals = text.rfind('=');
+  if (equals == std::string::npos || equals == 0) return;
+  int64_t id = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data() + equals + 1, end, id);
+  if (error == std::errc() && stop == end) (*names)[id] = text.substr(0, equals);
+}
+
+// Class names by id, from "benign=0,malign=1". A slide's class is one entry, whose name may hold
+// commas.
 std::map<int64_t, std::string> ClassNames(const std::string& classes) {
   std::map<int64_t, std::string> names;
+  if (std::count(classes.begin(), classes.end(), '=') == 1) {
+    TakeClass(classes, &names);
+    return names;
+  }
   for (size_t at = 0; at < classes.size();) {
     const size_t end = std::min(classes.find(',', at), classes.size());
-    const size_t equals = classes.rfind('=', end);
-    if (equals != std::string::npos && equals > at && equals + 1 < end &&
-        std::all_of(classes.begin() + static_cast<ptrdiff_t>(equals) + 1,
-                    classes.begin() + static_cast<ptrdiff_t>(end),
-                    [](unsigned char c) { return std::isdigit(c); }) &&
-        end - equals < 10) {
-      names[std::stoll(classes.substr(equals + 1, end - equals - 1))] =
-          classes.substr(at, equals - at);
-    }
+    TakeClass(classes.substr(at, end - at), &names);
     at = end + 1;
   }
   return names;
@@ -153,6 +163,7 @@ void ExportWebDataset(const core::TileStoreReader& store, const fs::path& to, st
   const std::string extension = store.info().encoding == "jpeg" ? "jpg" : "png";
   TarWriter tar(to);
   for (int64_t i = 0; i < store.size(); ++i) {
+    core::ThrowIfInterrupted();
     if (store.status(i) == core::TileStatus::kBad) continue;
     const std::string name = TileName(stem, store.coords(i)) + ".";
     tar.Add(name + extension, TileAs(store, i, extension));

@@ -71,9 +71,8 @@ BatchClasses::BatchClasses(const std::vector<SlideEntry>& slides, const std::str
       if (path.empty()) return;
       try {
         for (const Annotation& annotation : ReadAnnotations(path).annotations) {
-          if (!annotation.class_of.empty()) {
-            found[static_cast<size_t>(i)].insert(annotation.class_of);
-          }
+          found[static_cast<size_t>(i)].insert(annotation.class_of.empty() ? kUnclassified
+                                                                           : annotation.class_of);
         }
       } catch (const core::Error&) {  // the slide's own failure, with this reason, when it is made
       }

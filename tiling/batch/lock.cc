@@ -2,6 +2,7 @@
 #include "tiling/batch/lock.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +17,8 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/interrupt.h"
+#include "core/base/log.h"
 
 namespace eosin::tiling {
 namespace {
@@ -23,6 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr auto kPoll = std::chrono::milliseconds(50);
+constexpr auto kPatience = std::chrono::seconds(10);  // then it is said what is waited for
 constexpr int kUnsignedAge = 60;  // seconds until an owner file without text counts as left behind
 
 [[noreturn]] void ThrowCannotLock(const fs::path& path, int error) {
@@ -154,8 +158,17 @@ std::optional<FileLock> FileLock::Try(const fs::path& path, Kind kind) {
 }
 
 FileLock FileLock::Wait(const fs::path& path, Kind kind) {
+  const auto start = std::chrono::steady_clock::now();
+  bool said = false;
   for (;;) {
     if (auto lock = Try(path, kind)) return std::move(*lock);
+    core::ThrowIfInterrupted();
+    if (!said && std::chrono::steady_clock::now() - start > kPatience) {
+      said = true;
+      core::LogWarning(fmt::format(
+          "waiting for another process to give {} free; delete {}.owner if its machine has crashed",
+          path.string(), path.string()));
+    }
     std::this_thread::sleep_for(kPoll);
   }
 }

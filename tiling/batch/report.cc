@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 using core::HtmlPage;
 using core::Verdict;
 
-constexpr int64_t kPageBytes = 60'000'000;
+constexpr int64_t kPageBytes = 12'000'000;  // pictures beyond it lie beside the stores
 constexpr int kThumbnailSide = 360, kThumbnailQuality = 75;
 constexpr int kGridSide = 760;  // CSS pixels
 constexpr int kBins = 10;

@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 
 constexpr auto kWriteEvery = std::chrono::seconds(2);
 constexpr const char* kLock = ".tiles.lock";
+constexpr const char* kReportLock = ".report.lock";
 constexpr const char* kWarningEnd = " | ";  // between warnings of a cell
 
 // One column: how a cell is written and read back.
@@ -132,7 +133,8 @@ std::vector<std::string> Header() {
 // By slide name; empty, with a warning, when the file cannot be used.
 std::map<std::string, SlideResult> KnownResults(const fs::path& csv) {
   std::map<std::string, SlideResult> known;
-  if (!fs::exists(csv)) return known;
+  std::error_code ignored;
+  if (!fs::exists(csv, ignored)) return known;
   try {
     for (SlideResult& result : ReadResults(csv)) known[result.stem] = std::move(result);
   } catch (const core::DataError& error) {
@@ -191,13 +193,18 @@ void ResultTable::Write() {
 
 void ResultTable::Finish() {
   std::lock_guard guard(mutex_);
-  const FileLock lock = FileLock::Wait(folder_ / kLock);
-  const std::vector<SlideResult> all = WriteLocked();
-  std::vector<ProcessListRow> rows;
-  for (const SlideResult& result : all) {
-    rows.push_back({result.slide.filename().string(), result.status});
+  // The report reads up to 200 stores: others need not wait with their rows for that.
+  const FileLock report_lock = FileLock::Wait(folder_ / kReportLock);
+  std::vector<SlideResult> all;
+  {
+    const FileLock lock = FileLock::Wait(folder_ / kLock);
+    all = WriteLocked();
+    std::vector<ProcessListRow> rows;
+    for (const SlideResult& result : all) {
+      rows.push_back({result.slide.filename().string(), result.status});
+    }
+    core::WriteFileAtomic(folder_ / "process_list_autogen.csv", ProcessListCsv(rows));
   }
-  core::WriteFileAtomic(folder_ / "process_list_autogen.csv", ProcessListCsv(rows));
   WriteTilingReport(all, folder_);
 }
 
@@ -219,7 +226,8 @@ std::vector<SlideResult> ResultTable::WriteLocked() {
   // The retry list: those of others stay, with what is known of them.
   const fs::path failed_path = folder_ / "failed.csv";
   std::map<std::string, std::vector<std::string>> failed;
-  if (fs::exists(failed_path)) {
+  std::error_code unknown;
+  if (fs::exists(failed_path, unknown)) {
     try {
       const core::CsvTable table = core::ReadCsv(failed_path);
       if (table.header == kFailedHeader) {
@@ -232,14 +240,18 @@ std::vector<SlideResult> ResultTable::WriteLocked() {
   for (const auto& [stem, own] : own_) {
     failed.erase(stem);
     if (own.result.status != "failed") continue;
-    failed[stem] = {
-        AbsolutePath(own.entry.slide), Positive(own.entry.mpp), AbsolutePath(own.entry.annotation),
-        own.entry.class_name,          own.entry.patient,       own.result.reason};
+    failed[stem] = {AbsolutePath(own.entry.slide),
+                    own.entry.mpp > 0 ? fmt::format("{}", own.entry.mpp) : "",
+                    AbsolutePath(own.entry.annotation),
+                    own.entry.class_name,
+                    own.entry.patient,
+                    own.result.reason};
   }
   std::string text = core::CsvRow(kFailedHeader);
   for (const auto& [stem, row] : failed) text += core::CsvRow(row);
   if (failed.empty()) {
-    fs::remove(failed_path);
+    std::error_code ignored;
+    fs::remove(failed_path, ignored);
   } else {
     core::WriteFileAtomic(failed_path, text);
   }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What became of the slides of an output folder, over all runs and processes on it:
-//   tiles.csv                  one row a slide, by the store's name
-//   failed.csv                 a slide list of those that failed, for --list; only while there are
-//   any process_list_autogen.csv   CLAM's list of the same slides report.html                a
-//   section a slide
+//   - tiles.csv: one row a slide, by the store's name
+//   - failed.csv: a slide list of those that failed, for --list; only while there are any
+//   - process_list_autogen.csv: CLAM's list of the same slides
+//   - report.html: a section a slide
 // Each writing is read-modify-write under the folder's lock: rows of other slides stay.
 #pragma once
 

@@ -10,7 +10,9 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
+#include "core/base/interrupt.h"
 #include "core/base/threads.h"
+#include "core/store/store_check.h"
 #include "core/store/tile_store.h"
 #include "tiling/batch/export.h"
 #include "tiling/batch/lock.h"
@@ -62,7 +64,27 @@ bool AlreadyDone(const fs::path& store, const std::string& slide_hash, const std
   result->level = static_cast<int>(std::max<int64_t>(0, info.patch_level));
   result->status = "skipped";
   result->reason = "already there";
+  if (result->bad > 0) {
+    result->reason =
+        fmt::format("already there, {} of {} tiles marked bad", result->bad, result->tiles);
+  }
   return true;
+}
+
+// With --overwrite: a store that would become the same is kept, so that an interrupted run goes on
+// where it was.
+bool IsSound(const fs::path& store, const std::string& slide_hash, const std::string& settings,
+             SlideResult* result) {
+  const SlideResult before = *result;
+  try {
+    if (AlreadyDone(store, slide_hash, settings, result) && result->bad == 0 &&
+        core::CheckHashes(store).problems.empty()) {
+      return true;
+    }
+  } catch (const core::StoreError&) {  // another one, or damaged: to be replaced
+  }
+  *result = before;
+  return false;
 }
 
 core::TileStoreInfo StoreInfo(const Slide& slide, const Plan& plan, const TileOptions& options,
@@ -97,11 +119,10 @@ core::TileStoreInfo StoreInfo(const Slide& slide, const Plan& plan, const TileOp
   return info;
 }
 
-core::Bytes DrawMask(const LabelMap& labels, const Plan& plan, int64_t tile) {
+core::Image DrawMask(const LabelMap& labels, const Plan& plan, int64_t tile) {
   const PlannedTile& at = plan.tiles[static_cast<size_t>(tile)];
-  const core::Image mask = labels.Draw(static_cast<double>(at.x), static_cast<double>(at.y),
-                                       plan.tile_size, plan.downsample);
-  return core::EncodePng(mask);
+  return labels.Draw(static_cast<double>(at.x), static_cast<double>(at.y), plan.tile_size,
+                     plan.downsample);
 }
 
 std::vector<core::Bytes> DrawMasks(const LabelMap& labels, const Plan& plan,
@@ -111,9 +132,8 @@ std::vector<core::Bytes> DrawMasks(const LabelMap& labels, const Plan& plan,
   std::array<std::once_flag, 256> coded;
   std::vector<core::Bytes> masks(tiles.size());
   core::ParallelFor(static_cast<int64_t>(tiles.size()), threads, [&](int64_t i) {
-    const PlannedTile& at = plan.tiles[static_cast<size_t>(tiles[static_cast<size_t>(i)])];
-    const core::Image mask = labels.Draw(static_cast<double>(at.x), static_cast<double>(at.y),
-                                         plan.tile_size, plan.downsample);
+    core::ThrowIfInterrupted();
+    const core::Image mask = DrawMask(labels, plan, tiles[static_cast<size_t>(i)]);
     const uint8_t first = mask.pixels.front();
     core::Bytes& png = masks[static_cast<size_t>(i)];
     if (std::all_of(mask.pixels.begin(), mask.pixels.end(),
@@ -132,7 +152,8 @@ int64_t PredictMasks(const LabelMap& labels, const Plan& plan) {
   const int64_t samples = std::min<int64_t>(count, kMaskSamples);
   double bytes = 0;
   for (int64_t i = 0; i < samples; ++i) {
-    bytes += static_cast<double>(DrawMask(labels, plan, i * count / samples).size());
+    bytes +=
+        static_cast<double>(core::EncodePng(DrawMask(labels, plan, i * count / samples)).size());
   }
   return samples == 0 ? 0
                       : static_cast<int64_t>(bytes / static_cast<double>(samples) *
@@ -301,7 +322,7 @@ bool RunSlideJob(const SlideEntry& entry, int threads, const JobContext& context
   const BatchOptions& batch = context.batch;
   std::optional<FileLock> lock;
   if (!batch.dry_run) {
-    lock = FileLock::Try(context.out / ("." + result->stem + ".lock"));
+    lock = FileLock::Try(context.out / ("." + result->stem + ".h5.lock"));
     if (!lock) return false;
   }
   TileOptions options = context.options;
@@ -317,7 +338,8 @@ bool RunSlideJob(const SlideEntry& entry, int threads, const JobContext& context
   const fs::path store = context.out / (result->stem + ".h5");
 
   const bool there =
-      !batch.dry_run && !batch.overwrite && AlreadyDone(store, slide_hash, settings, result);
+      !batch.dry_run && (batch.overwrite ? IsSound(store, slide_hash, settings, result)
+                                         : AlreadyDone(store, slide_hash, settings, result));
   if (!there) {
     const std::unique_ptr<Slide> slide = Slide::Open(entry.slide);
     result->reader = slide->reader();
@@ -336,7 +358,9 @@ bool RunSlideJob(const SlideEntry& entry, int threads, const JobContext& context
   }
   const core::TileStoreReader written(store);  // what is on disk can be read
   const fs::path picture = context.out / (result->stem + ".preview.jpg");
-  if (!there || !fs::exists(picture)) {
+  std::error_code absent;
+  const auto drawn = fs::last_write_time(picture, absent);
+  if (!there || absent || drawn < fs::last_write_time(store)) {
     const core::Bytes jpeg = written.ReadPreview("grid");
     core::WriteFileAtomic(picture, {reinterpret_cast<const char*>(jpeg.data()), jpeg.size()});
   }

@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/formats/csv.h"
+#include "tiling/annotations/annotation_text.h"
 #include "tiling/slides/slide.h"
 
 namespace eosin::tiling {
@@ -193,6 +194,16 @@ class ListReader {
     return column < 0 ? "" : Trim(table_.rows[row_][static_cast<size_t>(column)]);
   }
 
+  // A cell that ends up in the store.
+  std::string Text(Meaning meaning) const {
+    std::string cell = Cell(meaning);
+    if (!IsUtf8(cell)) {
+      Fail("the " + kNames[meaning].front() + " is not Unicode text",
+           "save the list as UTF-8 (in a spreadsheet: CSV UTF-8)");
+    }
+    return cell;
+  }
+
   [[noreturn]] void Fail(const std::string& what, const std::string& hint) const {
     throw core::DataError(fmt::format("{} line {}: {}", csv_.string(), Line(), what), hint);
   }
@@ -219,8 +230,8 @@ class ListReader {
              "paths in the list are relative to the folder of the list");
       }
     }
-    entry.class_name = Cell(kClass);
-    entry.patient = Cell(kPatient);
+    entry.class_name = Text(kClass);
+    entry.patient = Text(kPatient);
     return entry;
   }
 

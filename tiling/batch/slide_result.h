@@ -20,7 +20,7 @@ struct SlideResult {
   std::string hint;
   std::vector<std::string> warnings;  // of the slide's reader
   int64_t tiles = 0;
-  int64_t bad = 0;                             // tiles whose pixels could not be read
+  int64_t bad = 0;                              // tiles whose pixels could not be read
   std::array<int64_t, kRejections> rejected{};  // by Rejection
   double tissue_share = -1;  // of the scanned area; 1 without a mask; -1 not known
   int64_t bytes = 0;         // of the store; predicted when planned

@@ -15,6 +15,7 @@
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/base/interrupt.h"
 #include "core/base/threads.h"
 #include "core/stain/tile_stain.h"
 #include "core/store/store_check.h"
@@ -111,6 +112,7 @@ void CheckPictures(const core::TileStoreReader& store, const std::string& what, 
   std::vector<std::string> errors(static_cast<size_t>(store.size()));
   std::atomic<int64_t> good = 0;
   core::ParallelFor(store.size(), threads, [&](int64_t i) {
+    core::ThrowIfInterrupted();
     if (store.status(i) == core::TileStatus::kBad) return;
     try {
       decode(i);

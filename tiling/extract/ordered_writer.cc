@@ -72,7 +72,7 @@ void OrderedWriter::Write(const TileBatch& batch) {
 }
 
 ExtractResult OrderedWriter::Finish(const TileOptions& options) {
-  if (result_.bad > 0 && result_.bad == static_cast<int64_t>(plan_.tiles.size())) {
+  if (result_.bad > 0 && result_.bad == static_cast<int64_t>(result_.kept.size())) {
     throw core::SlideError("no tile can be read: " + result_.first_error,
                            "the file is damaged; fetch it again");
   }

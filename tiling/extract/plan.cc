@@ -14,7 +14,7 @@ namespace {
 constexpr double kMaxTiles = 5e7;
 
 [[noreturn]] void ThrowTooMany(const Plan& plan) {
-  throw core::ConfigError(
+  throw core::SlideError(
       fmt::format("stride = {} makes over {:.0f} million tiles", plan.stride, kMaxTiles / 1e6),
       "take a larger stride, or fewer tiles with --roi");
 }
