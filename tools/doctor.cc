@@ -5,6 +5,7 @@
 #include <hdf5.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -90,7 +91,11 @@ int RunTorchPage(const fs::path& program) {
     _exit(127);
   }
   int status = 0;
-  waitpid(child, &status, 0);
+  while (waitpid(child, &status, 0) < 0) {
+    if (errno == EINTR) continue;
+    throw core::MachineError(fmt::format("cannot wait for eosin-torch: {}", std::strerror(errno)),
+                             "run `eosin-torch doctor` by itself");
+  }
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 

@@ -10,11 +10,13 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string_view>
 
 #include "core/base/files.h"
 #include "core/formats/csv.h"
 #include "core/formats/pth.h"
 #include "core/store/tile_store.h"
+#include "tiling/slides/slide_extensions.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
 #ifdef EOSIN_WITH_SLIDES
@@ -360,21 +362,43 @@ void InspectFolder(const fs::path& folder) {
   fmt::print("{} stores, {} tiles\n", stores, Thousands(tiles));
 }
 
+// Classic or BigTIFF, of either byte order.
+bool IsTiff(const std::string& head) {
+  using namespace std::string_view_literals;
+  const std::string_view magic = std::string_view(head).substr(0, 4);
+  return magic == "II*\0"sv || magic == "MM\0*"sv || magic == "II+\0"sv || magic == "MM\0+"sv;
+}
+
+// The length of a JSON header that the file can hold, then that header.
+bool IsSafetensors(const std::string& head, uint64_t file_size) {
+  if (head.size() <= 8 || head[8] != '{') return false;
+  uint64_t length = 0;
+  for (size_t i = 8; i-- > 0;) length = length << 8 | static_cast<uint8_t>(head[i]);
+  return length < file_size;
+}
+
 void InspectFile(const fs::path& path) {
   const std::string head = Head(path);
   if (core::TileStoreReader::LooksLikeStore(path)) return InspectStore(path);
   const std::string extension = core::Extension(path);
   static const std::set<std::string> kWeights = {".safetensors", ".pth", ".pt",
                                                  ".ckpt",        ".bin", ".tar"};
-  const bool safetensors = head.size() > 8 && head[8] == '{';
-  const bool pickle = head.size() > 1 && head[0] == '\x80' && head[1] >= 1 && head[1] <= 5;
-  if (kWeights.contains(extension) || safetensors || pickle) return InspectWeights(path);
-#ifdef EOSIN_WITH_SLIDES
   const auto& slides = tiling::SlideExtensions();
-  if (std::find(slides.begin(), slides.end(), extension) != slides.end()) return InspectSlide(path);
+  const bool slide = IsTiff(head) || extension == ".dcm" ||
+                     std::find(slides.begin(), slides.end(), extension) != slides.end();
+  const bool pickle = head.size() > 1 && head[0] == '\x80' && head[1] >= 1 && head[1] <= 5;
+  const bool weights =
+      kWeights.contains(extension) || IsSafetensors(head, fs::file_size(path)) || pickle;
+  if (weights && !slide) return InspectWeights(path);
+#ifdef EOSIN_WITH_SLIDES
+  if (slide) return InspectSlide(path);
+  try {
+    return InspectSlide(path);
+  } catch (const core::SlideError&) {
+    // No slide of an unusual name either.
+  }
 #else
-  if (extension == ".svs" || extension == ".tif" || extension == ".tiff" || extension == ".ndpi" ||
-      extension == ".mrxs" || extension == ".scn" || extension == ".bif") {
+  if (slide) {
     throw core::MachineError("this eosin was built without slides and cannot open " + path.string(),
                              "build with -DEOSIN_WITH_SLIDES=ON (needs OpenSlide and OpenCV)");
   }

@@ -129,6 +129,35 @@ TEST(JpegWrapper, TheTiffsColourOverrulesTheStreams) {
   EXPECT_EQ(core::DecodeRgb(again, "c").pixels, core::DecodeRgb(whole, "d").pixels);
 }
 
+// One pass takes them all out: a tile may hold a million.
+TEST(JpegWrapper, TakesOutAnyNumberOfColourMarkers) {
+  const Bytes whole = core::EncodeJpeg(Picture(48, 48), 80, core::Subsampling::k444);
+  const SplitJpeg plain = Split(whole, false);
+  const JpegWrapper rgb(Tables(plain.tables), JpegColour::kRgb, 48, 48);
+  const Bytes adobe = {0xFF, 0xEE, 0, 14, 'A', 'd', 'o', 'b', 'e', 0, 100, 0, 0, 0, 0, 1};
+  const Bytes jfif = {0xFF, 0xE0, 0, 16, 'J', 'F', 'I', 'F', 0, 1, 1, 0, 0, 1, 0, 1, 0, 0};
+  const Bytes comment = {0xFF, 0xFE, 0, 4, 'o', 'k'};
+  Bytes markers;
+  for (int i = 0; i < 100000; ++i) {
+    const Bytes& next = i % 2 ? jfif : adobe;
+    markers.insert(markers.end(), next.begin(), next.end());
+    if (i == 50000) markers.insert(markers.end(), comment.begin(), comment.end());
+  }
+  Bytes tile = plain.tile;
+  tile.insert(tile.begin() + 2, markers.begin(), markers.end());
+  std::string error;
+  const Bytes got = Wrap(rgb, tile, &error);
+  ASSERT_FALSE(got.empty()) << error;
+  // Our marker, the tables, what is no colour marker.
+  const Bytes expected = Wrap(rgb, plain.tile, &error);
+  EXPECT_EQ(got.size(), expected.size() + comment.size());
+  JpegHeader header;
+  ASSERT_TRUE(ParseJpegHeader(got, &header, &error)) << error;
+  EXPECT_FALSE(header.jfif);
+  EXPECT_EQ(header.Guess(), JpegColour::kRgb);
+  EXPECT_EQ(core::DecodeRgb(got, "a").pixels, core::DecodeRgb(expected, "b").pixels);
+}
+
 TEST(JpegWrapper, NamesWhatIsWrong) {
   const Bytes whole = core::EncodeJpeg(Picture(48, 48), 80, core::Subsampling::k444);
   const SplitJpeg split = Split(whole, false);

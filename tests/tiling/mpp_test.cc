@@ -17,6 +17,20 @@ Properties Tiff(const char* resolution, const char* unit) {
   return {{"tiff.XResolution", resolution}, {"tiff.ResolutionUnit", unit}};
 }
 
+TEST(PropertyNumber, IsTheWholeText) {
+  const auto number = [](const char* text) { return PropertyNumber({{"a", text}}, "a"); };
+  EXPECT_EQ(number("0.25"), 0.25);
+  EXPECT_EQ(number("0,25"), 0.25);
+  EXPECT_EQ(number(" 20 "), 20);
+  EXPECT_EQ(number("+5e-1"), 0.5);
+  EXPECT_EQ(number("-3"), -3);
+  for (const char* wrong :
+       {"", " ", "+", "+-1", "0.25 um", "1,000.5", "20x", "nan", "inf", "1e999"}) {
+    EXPECT_EQ(number(wrong), 0) << wrong;
+  }
+  EXPECT_EQ(PropertyNumber({}, "a"), 0);
+}
+
 TEST(FindMpp, PrefersTheVendorsWord) {
   const SlideMpp mpp = Find({{"openslide.mpp-x", "0.2521"},
                              {"openslide.mpp-y", "0.2523"},

@@ -59,7 +59,7 @@ TEST(TiffDirectory, ReadsEveryContainer) {
       EXPECT_EQ(d.y_resolution, 0);
       EXPECT_EQ(d.resolution_unit, 3);
       EXPECT_EQ(d.jpeg_tables, (std::vector<uint8_t>{1, 2, 3}));
-      EXPECT_TRUE(d.has_icc);
+      EXPECT_TRUE(d.HasTag(34675));
       EXPECT_EQ(d.tile_offsets[5], 6000u);
       EXPECT_EQ(d.tile_bytes[5], 768u);
       EXPECT_FALSE(file.directories[1].tiled());
@@ -115,7 +115,9 @@ TEST(TiffDirectory, BombsAreNamed) {
   EXPECT_THAT(problem(TiledRgb(most + 1, 16, 16, {8})), HasSubstr("2147483648 x 16 px"));
   EXPECT_THAT(problem(TiledRgb(0, 16, 16, {8})), HasSubstr("0 x 16 px"));
   EXPECT_THAT(problem(TiledRgb(16, 16, 16385, {8})), HasSubstr("tiles of 16385"));
-  auto tables = TiledRgb(most, most, 16384, {8});
+  EXPECT_EQ(problem(TiledRgb(16, 16, 4096, {8})), "");
+  EXPECT_THAT(problem(TiledRgb(16, 16, 4112, {8})), HasSubstr("tiles of 4112 x 4112 px"));
+  auto tables = TiledRgb(most, most, 4096, {8});
   tables[324].type = tables[325].type = TiffBytes::kLong8;
   tables[324].count = tables[325].count = uint64_t{1} << 40;
   EXPECT_THAT(problem(tables), HasSubstr("outside the file"));
@@ -132,6 +134,96 @@ TEST(TiffDirectory, BombsAreNamed) {
   for (int i = 0; i < kMaxTiffDirectories; ++i) sharing.Add(directory);
   ExpectError([&] { Parse(sharing.bytes()); }, ExitCode::kBadInput,
               "more tables than it has bytes");
+}
+
+// Tables may name more tiles than there are: no more is read than the tiles', wherever it lies.
+TEST(TiffDirectory, ReadsNoMoreOfATableThanThereAreTiles) {
+  struct CountingSource : MemorySource {
+    using MemorySource::MemorySource;
+    bool Read(uint64_t offset, void* out, size_t count) const override {
+      largest = std::max(largest, count);
+      return MemorySource::Read(offset, out, count);
+    }
+    mutable size_t largest = 0;
+  };
+  for (const bool big_tiff : {false, true}) {
+    TiffBytes made(big_tiff, false);
+    const uint64_t offsets = made.Data({40, 0, 0, 0, 50, 0, 0, 0, 60, 0, 0, 0});
+    const uint64_t bytes = made.Data({7, 0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0});
+    made.Data(std::vector<uint8_t>(1 << 20));
+    auto directory = TiledRgb(32, 16, 16, {0});
+    // The file's own count tells that the values lie elsewhere.
+    directory[324] = {big_tiff ? TiffBytes::kLong8 : TiffBytes::kLong, {offsets}, 100000};
+    directory[325] = {big_tiff ? TiffBytes::kLong8 : TiffBytes::kLong, {bytes}, 100000};
+    made.Add(directory);
+    std::vector<uint8_t> file = made.bytes();
+    if (big_tiff) {  // the type of the table is that of its values
+      for (size_t i = 0; i + 4 < file.size(); ++i) {
+        const bool table = (file[i] == 0x44 || file[i] == 0x45) && file[i + 1] == 1;
+        if (table && file[i + 2] == 16 && file[i + 3] == 0) file[i + 2] = 4;
+      }
+    }
+    const CountingSource source(file);
+    const TiffFile parsed = ReadTiff(source, "made.tif");
+    const TiffDirectory& d = parsed.directories[0];
+    EXPECT_EQ(d.problem, "");
+    EXPECT_EQ(d.tile_offsets, (std::vector<uint64_t>{40, 50}));
+    EXPECT_EQ(d.tile_bytes, (std::vector<uint32_t>{7, 8}));
+    EXPECT_LT(source.largest, 1000u);
+  }
+  for (const uint16_t id : {uint16_t{324}, uint16_t{325}}) {
+    auto directory = TiledRgb(16, 16, 16, {8});
+    directory[id].type = 1;
+    TiffBytes made(false, false);
+    made.Add(directory);
+    EXPECT_THAT(Parse(made.bytes()).directories[0].problem, HasSubstr("are of bytes"));
+  }
+}
+
+// libtiff looks at the tag for LZW and deflate alone.
+TEST(TiffSlide, ThePredictorOfUncompressedTilesMeansNothing) {
+  std::vector<uint8_t> pixels(16 * 16 * 3);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(7 * i);
+  for (const uint64_t predictor : {1, 2, 3}) {
+    TiffBytes made(false, false);
+    const uint64_t at = made.Data(pixels);
+    auto directory = TiledRgb(16, 16, 16, {at});
+    directory[317] = {TiffBytes::kShort, {predictor}};
+    made.Add(directory);
+    std::string why_not;
+    const auto slide = OpenBytes(made.bytes(), &why_not);
+    ASSERT_NE(slide, nullptr) << why_not;
+    EXPECT_EQ(slide->ReadRegion(0, 0, 0, 16, 16).pixels, pixels) << predictor;
+  }
+  auto packed = TiledRgb(16, 16, 16, {8});
+  packed[259] = {TiffBytes::kShort, {8}};
+  packed[317] = {TiffBytes::kShort, {3}};
+  TiffBytes made(false, false);
+  made.Add(packed);
+  std::string why_not;
+  EXPECT_EQ(OpenBytes(made.bytes(), &why_not), nullptr);
+  EXPECT_THAT(why_not, HasSubstr("predictor"));
+}
+
+TEST(TiffSlide, ReadsAperiosDecimalCommas) {
+  const auto slide = [](const char* description) {
+    TiffBytes made(false, false);
+    auto directory = TiledRgb(16, 16, 16, {8});
+    directory[270] = Ascii(description);
+    made.Add(directory);
+    std::string why_not;
+    return OpenBytes(made.bytes(), &why_not);
+  };
+  const auto comma = slide("Aperio Image Library|AppMag = 20,0|MPP = 0,2520");
+  EXPECT_EQ(comma->properties().at("openslide.mpp-x"), "0.252");
+  EXPECT_EQ(comma->properties().at("openslide.mpp-y"), "0.252");
+  EXPECT_EQ(comma->properties().at("openslide.objective-power"), "20");
+  EXPECT_EQ(comma->properties().at("aperio.MPP"), "0,2520");
+  for (const char* wrong : {"MPP = 0.25 um", "MPP = 0,25,1", "MPP = ", "MPP = nan", "MPP = x"}) {
+    EXPECT_FALSE(
+        slide((std::string("Aperio|") + wrong).c_str())->properties().count("openslide.mpp-x"))
+        << wrong;
+  }
 }
 
 TEST(TiffSlide, RefusesBombsInASentence) {

@@ -120,6 +120,13 @@ bool ReadScan(Span s, JpegHeader* h, std::string* error) {
   return true;
 }
 
+bool IsJfif(uint8_t marker, Span s) {
+  return marker == 0xE0 && s.size() >= 12 && std::memcmp(s.data(), "JFIF", 5) == 0;
+}
+bool IsAdobe(uint8_t marker, Span s) {
+  return marker == 0xEE && s.size() >= 12 && std::memcmp(s.data(), "Adobe", 5) == 0;
+}
+
 // APP14: "Adobe", version 100, no flags, the transform.
 void AppendAdobe(uint8_t transform, core::Bytes* out) {
   out->insert(out->end(),
@@ -154,10 +161,6 @@ bool ParseJpegHeader(Span bytes, JpegHeader* header, std::string* error) {
     return Fail(error, "does not start as one");
   }
   size_t position = 2;
-  const auto colour_marker = [&](Span s) {
-    h.colour_marker = static_cast<size_t>(s.data() - bytes.data()) - 4;
-    h.colour_marker_size = s.size() + 4;
-  };
   const auto visit = [&](uint8_t marker, Span s, bool* proceed) {
     *proceed = marker != 0xDA;
     switch (marker) {
@@ -174,16 +177,12 @@ bool ParseJpegHeader(Span bytes, JpegHeader* header, std::string* error) {
         h.restart_interval = Word(s.data());
         return true;
       case 0xE0:
-        if (s.size() >= 12 && std::memcmp(s.data(), "JFIF", 5) == 0) {
-          h.jfif = true;
-          colour_marker(s);
-        }
+        h.jfif |= IsJfif(marker, s);
         return true;
       case 0xEE:
-        if (s.size() >= 12 && std::memcmp(s.data(), "Adobe", 5) == 0) {
+        if (IsAdobe(marker, s)) {
           h.adobe = true;
           h.adobe_transform = s[11];
-          colour_marker(s);
         }
         return true;
       default:
@@ -305,22 +304,26 @@ bool JpegWrapper::Wrap(core::Bytes* bytes, size_t begin, std::string* error) con
 }
 
 bool JpegWrapper::Recolour(core::Bytes* bytes, size_t begin, std::string* error) const {
-  const auto at = [&](size_t offset) {
-    return bytes->begin() + static_cast<ptrdiff_t>(begin + offset);
+  const Span jpeg = Span(*bytes).subspan(begin);
+  core::Bytes out = {0xFF, 0xD8};
+  AppendAdobe(colour_ == JpegColour::kRgb ? 0 : 1, &out);
+  size_t kept = 2, position = 2;
+  const auto keep_until = [&](size_t end) {
+    out.insert(out.end(), jpeg.begin() + static_cast<ptrdiff_t>(kept),
+               jpeg.begin() + static_cast<ptrdiff_t>(end));
   };
-  for (;;) {
-    JpegHeader header;
-    if (!ParseJpegHeader(Span(*bytes).subspan(begin), &header, error)) {
-      bytes->resize(begin);
-      return false;
-    }
-    if (header.colour_marker == 0) break;
-    bytes->erase(at(header.colour_marker), at(header.colour_marker + header.colour_marker_size));
-  }
-  core::Bytes marker;
-  AppendAdobe(colour_ == JpegColour::kRgb ? 0 : 1, &marker);
-  bytes->insert(at(2), marker.begin(), marker.end());
-  return true;
+  const auto visit = [&](uint8_t marker, Span s, bool* proceed) {
+    *proceed = marker != 0xDA && marker != 0xD9;
+    if (!IsJfif(marker, s) && !IsAdobe(marker, s)) return true;
+    keep_until(static_cast<size_t>(s.data() - jpeg.data()) - 4);
+    kept = position;
+    return true;
+  };
+  const bool good = Markers(jpeg, &position, error, visit);
+  if (good) keep_until(jpeg.size());
+  bytes->resize(begin);
+  if (good) bytes->insert(bytes->end(), out.begin(), out.end());
+  return good;
 }
 
 }  // namespace eosin::tiling

@@ -33,8 +33,6 @@ struct JpegHeader {
   int restart_interval = 0;
   bool jfif = false, adobe = false;
   int adobe_transform = 0;
-  // Where the last of these two markers and its segment lie.
-  size_t colour_marker = 0, colour_marker_size = 0;
   uint8_t quant_tables = 0, dc_tables = 0, ac_tables = 0;  // bit masks of those defined
   bool own_tables() const { return (quant_tables | dc_tables | ac_tables) != 0; }
   size_t scan = 0;  // where entropy-coded data starts

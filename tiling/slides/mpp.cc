@@ -3,8 +3,8 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <cstdlib>
 
 namespace eosin::tiling {
 namespace {
@@ -72,12 +72,22 @@ void Judge(double power, Statement* s) {
 
 double SlideMpp::mean() const { return std::sqrt(x * y); }
 
+std::optional<double> ParseNumber(std::string text) {
+  std::replace(text.begin(), text.end(), ',', '.');
+  const char *begin = text.data(), *end = begin + text.size();
+  const auto is_space = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
+  while (begin < end && is_space(*begin)) ++begin;
+  while (begin < end && is_space(end[-1])) --end;
+  if (end - begin > 1 && *begin == '+' && begin[1] != '-') ++begin;
+  double value = 0;
+  const auto [stop, error] = std::from_chars(begin, end, value);
+  if (error != std::errc() || stop != end || !std::isfinite(value)) return std::nullopt;
+  return value;
+}
+
 double PropertyNumber(const Properties& properties, const std::string& key) {
   const auto found = properties.find(key);
-  if (found == properties.end()) return 0;
-  char* end = nullptr;
-  const double value = std::strtod(found->second.c_str(), &end);
-  return end == found->second.c_str() || !std::isfinite(value) ? 0 : value;
+  return found == properties.end() ? 0 : ParseNumber(found->second).value_or(0);
 }
 
 SlideMpp FindMpp(const Properties& properties, std::vector<std::string>* warnings) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,11 @@ namespace eosin::tiling {
 SlideMpp FindMpp(const std::map<std::string, std::string>& properties,
                  std::vector<std::string>* warnings = nullptr);
 
-// A property as a finite number; 0 when absent or no number.
+// A finite decimal number, with a point or a comma ("0,2520"), of the whole text but for spaces
+// around it.
+std::optional<double> ParseNumber(std::string text);
+
+// A property as such a number; 0 when absent or no number.
 double PropertyNumber(const std::map<std::string, std::string>& properties, const std::string& key);
 
 }  // namespace eosin::tiling

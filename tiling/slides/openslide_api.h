@@ -15,7 +15,6 @@ struct OpenSlideApi {
   std::string version;  // "4.0.1"
   int major = 0;
 
-  decltype(&openslide_detect_vendor) detect_vendor = nullptr;
   decltype(&openslide_open) open = nullptr;
   decltype(&openslide_close) close = nullptr;
   decltype(&openslide_get_error) get_error = nullptr;

@@ -134,11 +134,4 @@ core::Image Slide::ReadRegion(int level, int64_t x, int64_t y, int width, int he
   return image;
 }
 
-const std::vector<std::string>& SlideExtensions() {
-  static const std::vector<std::string> kExtensions = {".svs",  ".tif",     ".tiff", ".ndpi",
-                                                       ".mrxs", ".scn",     ".vms",  ".vmu",
-                                                       ".bif",  ".svslide", ".czi"};
-  return kExtensions;
-}
-
 }  // namespace eosin::tiling

@@ -20,6 +20,7 @@
 #include "core/image/codec.h"
 #include "core/image/image.h"
 #include "tiling/slides/geometry.h"
+#include "tiling/slides/slide_extensions.h"
 #include "tiling/slides/tile_decoder.h"
 
 namespace eosin::tiling {
@@ -93,8 +94,5 @@ class Slide {
   mutable std::mutex spare_mutex_;
   mutable std::unique_ptr<TileDecoder> spare_;
 };
-
-// Slide files by extension, for folders.
-const std::vector<std::string>& SlideExtensions();
 
 }  // namespace eosin::tiling

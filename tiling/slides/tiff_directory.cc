@@ -38,8 +38,7 @@ enum Tag : uint16_t {
   kTileBytes = 325,
   kSampleFormat = 339,
   kJpegTables = 347,
-  kXmp = 700,
-  kIcc = 34675
+  kXmp = 700
 };
 // DocumentName, ImageDescription, Make, Model, Software, DateTime, Artist, HostComputer, Copyright
 constexpr uint16_t kTexts[] = {269, 270, 271, 272, 305, 306, 315, 316, 33432};
@@ -172,12 +171,12 @@ class Parser {
     return source_.Read(offset, bytes->data(), size);
   }
 
-  // The bytes of a value, in the file's order.
-  bool Raw(const Entry& entry, std::vector<uint8_t>* bytes) {
+  // The bytes of a value, in the file's order; of its first `most` parts where it has more.
+  bool Raw(const Entry& entry, std::vector<uint8_t>* bytes, uint64_t most = UINT64_MAX) {
     const size_t each = TypeSize(entry.type);
     if (each == 0 || entry.count > source_.size() / each) return false;
-    const size_t size = static_cast<size_t>(entry.count) * each;
-    if (size <= (file_.big_tiff ? 8u : 4u)) {
+    const size_t size = static_cast<size_t>(std::min(entry.count, most)) * each;
+    if (entry.count * each <= (file_.big_tiff ? 8u : 4u)) {
       bytes->assign(entry.inlined, entry.inlined + size);
       return true;
     }
@@ -186,13 +185,14 @@ class Parser {
     return Take(offset, size, bytes);
   }
 
-  // Unsigned integers of any width.
+  // Unsigned integers of any width, the first `most` of them; those over `cap` become the largest
+  // of T.
   template <typename T>
-  bool Integers(const Entry& entry, uint64_t cap, std::vector<T>* values) {
+  bool Integers(const Entry& entry, uint64_t most, uint64_t cap, std::vector<T>* values) {
     std::vector<uint8_t> raw;
     const bool is_integer = entry.type == 1 || entry.type == 3 || entry.type == 4 ||
                             entry.type == 13 || entry.type == 16 || entry.type == 18;
-    if (!is_integer || !Raw(entry, &raw)) return false;
+    if (!is_integer || !Raw(entry, &raw, most)) return false;
     const size_t each = TypeSize(entry.type);
     values->resize(raw.size() / each);
     for (size_t i = 0; i < values->size(); ++i) {
@@ -208,7 +208,7 @@ class Parser {
 
   uint64_t Integer(const Entry& entry) {
     std::vector<uint64_t> values;
-    if (entry.count == 0 || entry.count > 64 || !Integers(entry, UINT64_MAX, &values)) return 0;
+    if (entry.count == 0 || entry.count > 64 || !Integers(entry, 64, UINT64_MAX, &values)) return 0;
     return *std::max_element(values.begin(), values.end());
   }
   uint16_t Short(const Entry& entry) {
@@ -298,9 +298,6 @@ class Parser {
         case kResolutionUnit:
           d.resolution_unit = Short(entry);
           break;
-        case kIcc:
-          d.has_icc = true;
-          break;
         case kXmp:
           d.xmp = Text(entry);
           break;
@@ -330,7 +327,7 @@ class Parser {
       return fmt::format("it claims {} x {} px", d->width, d->height);
     }
     if (d->tile_width <= 0 || d->tile_height <= 0 || d->tile_width > kMaxTileSide ||
-        d->tile_height > kMaxTileSide) {
+        d->tile_height > kMaxTileSide || d->tile_width * d->tile_height > kMaxTilePixels) {
       return fmt::format("it claims tiles of {} x {} px", d->tile_width, d->tile_height);
     }
     if (!offsets || !bytes) return "it has no table of tiles";
@@ -340,14 +337,15 @@ class Parser {
       return fmt::format("its tables name {} of {} tiles", std::min(offsets->count, bytes->count),
                          tiles);
     }
-    if (!Integers(*offsets, UINT64_MAX, &d->tile_offsets) ||
-        !Integers(*bytes, kMaxTileBytes, &d->tile_bytes)) {
+    constexpr uint16_t kByte = 1;
+    if (offsets->type == kByte || bytes->type == kByte) return "its tables of tiles are of bytes";
+    // Either may name more than there are.
+    if (!Integers(*offsets, tiles, UINT64_MAX, &d->tile_offsets) ||
+        !Integers(*bytes, tiles, kMaxTileBytes, &d->tile_bytes)) {
       d->tile_offsets.clear();
       d->tile_bytes.clear();
       return "its tables of tiles lie outside the file";
     }
-    d->tile_offsets.resize(tiles);  // either may name more than there are
-    d->tile_bytes.resize(tiles);
     return "";
   }
 

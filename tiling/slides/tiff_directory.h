@@ -16,7 +16,8 @@ namespace eosin::tiling {
 inline constexpr int kMaxTiffDirectories = 4096;
 inline constexpr int64_t kMaxTiffSide = int64_t{1} << 31;
 inline constexpr int kMaxTileSide = 16384;
-inline constexpr uint32_t kMaxTileBytes = 1u << 30;  // stored, of one tile
+inline constexpr int64_t kMaxTilePixels = int64_t{1} << 24;  // each worker holds a tile's
+inline constexpr uint32_t kMaxTileBytes = 1u << 30;          // stored, of one tile
 
 // Values of the Compression tag that the TIFF reader knows, and of others.
 enum TiffCompression : uint16_t {
@@ -45,8 +46,7 @@ struct TiffDirectory {
   uint32_t subfile_type = 0;
   double x_resolution = 0, y_resolution = 0;  // 0: absent
   uint16_t resolution_unit = 2;               // 1 none, 2 inch, 3 centimeter
-  bool has_icc = false;
-  std::vector<uint16_t> tags;  // all that are there, sorted
+  std::vector<uint16_t> tags;                 // all that are there, sorted
   // Texts that OpenSlide hands on, by tag; ImageDescription is 270, Software 305.
   std::vector<std::pair<uint16_t, std::string>> texts;
   std::string xmp;

@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 #include <algorithm>
-#include <cmath>
-#include <cstdlib>
 
 #include "tiling/slides/mpp.h"
 
@@ -137,11 +135,9 @@ std::map<std::string, std::string> TiffProperties(const TiffFile& file, const st
   }
   const auto copy = [&](const char* from, std::initializer_list<const char*> names) {
     const auto found = properties.find(from);
-    if (found == properties.end() || found->second.empty()) return;
-    char* end = nullptr;
-    const double value = std::strtod(found->second.c_str(), &end);
-    if (*end != '\0' || !std::isfinite(value)) return;
-    for (const char* name : names) properties[name] = number(value);
+    const auto value = found == properties.end() ? std::nullopt : ParseNumber(found->second);
+    if (!value) return;
+    for (const char* name : names) properties[name] = number(*value);
   };
   copy("aperio.AppMag", {"openslide.objective-power"});
   copy("aperio.MPP", {"openslide.mpp-x", "openslide.mpp-y"});

@@ -18,11 +18,16 @@ bool Fail(std::string* error, const std::string& why) {
   return false;
 }
 
+// libtiff ignores the tag elsewhere.
+bool Predicts(const TiffDirectory& d) {
+  return d.compression == kTiffLzw || d.compression == kTiffDeflate ||
+         d.compression == kTiffOldDeflate;
+}
+
 // Why OpenSlide should read the level; empty when we can.
 std::string Unsupported(const TiffDirectory& d) {
   const bool jpeg = d.compression == kTiffJpeg;
-  const bool packed = d.compression == kTiffNone || d.compression == kTiffLzw ||
-                      d.compression == kTiffDeflate || d.compression == kTiffOldDeflate;
+  const bool packed = Predicts(d) || d.compression == kTiffNone;
   if (!jpeg && !packed) return fmt::format("its compression is {}", d.compression);
   if (d.bits != 8 || d.sample_format != 1) return fmt::format("it has {} bits a sample", d.bits);
   const bool grey = d.samples == 1 && d.photometric == kTiffBlackIsZero;
@@ -31,7 +36,7 @@ std::string Unsupported(const TiffDirectory& d) {
   if (!grey && !colour) {
     return fmt::format("it has {} samples a pixel of kind {}", d.samples, d.photometric);
   }
-  if (!jpeg && d.predictor != 1 && d.predictor != 2) return "its predictor is not supported";
+  if (Predicts(d) && d.predictor != 1 && d.predictor != 2) return "its predictor is not supported";
   if (d.orientation > 1) return "it is turned";
   if (d.fill_order > 1) return "its bits are reversed";
   return "";
@@ -148,7 +153,7 @@ void TiffSlide::AddLevel(TiffDirectory* directory) {
   stored.format.width = level.tile_width;
   stored.format.height = level.tile_height;
   stored.format.compression = d.compression;
-  stored.format.predictor = d.predictor;
+  stored.format.predictor = Predicts(d) ? d.predictor : 1;
   stored.format.samples = d.samples;
   const uint64_t raw =
       static_cast<uint64_t>(d.tile_width) * static_cast<uint64_t>(d.tile_height) * d.samples;

@@ -31,7 +31,9 @@ struct TileCodec::Inflater {
   Inflater() = default;
   Inflater(const Inflater&) = delete;
   Inflater& operator=(const Inflater&) = delete;
-  ~Inflater() { libdeflate_free_decompressor(handle); }
+  ~Inflater() {
+    if (handle) libdeflate_free_decompressor(handle);
+  }
 };
 
 TileCodec::TileCodec(TileFormat format) : format_(std::move(format)) {
@@ -92,6 +94,10 @@ bool TileCodec::Unpack(std::span<const uint8_t> bytes, std::string* error) {
     case kTiffDeflate:
     case kTiffOldDeflate: {
       if (!inflater_) inflater_ = std::make_unique<Inflater>();
+      if (!inflater_->handle) {
+        inflater_.reset();
+        return Fail(error, "no memory");
+      }
       // Its checksum finds damage to pixels.
       const auto result = libdeflate_zlib_decompress(inflater_->handle, bytes.data(), bytes.size(),
                                                      samples_.data(), samples_.size(), nullptr);
