@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "core/image/mosaic_kernels.h"
@@ -32,7 +33,8 @@ int64_t SpanEnd(double centre, double support) {
 }
 double Centre(double phase, double ratio, int i) { return phase + (i + 0.5) * ratio; }
 
-// Whole numbers that sum to `one`; what rounding leaves over goes to the largest.
+// Whole numbers that sum to `one`; what rounding leaves over goes to the largest. Hundreds of small
+// weights leave over more than the largest can bear: then running sums are rounded.
 void Quantize(const double* weights, int count, int one, int* out) {
   int sum = 0, largest = 0;
   for (int k = 0; k < count; ++k) {
@@ -40,7 +42,17 @@ void Quantize(const double* weights, int count, int one, int* out) {
     sum += out[k];
     if (out[k] > out[largest]) largest = k;
   }
-  out[largest] += one - sum;
+  if (2 * std::abs(one - sum) <= out[largest]) {
+    out[largest] += one - sum;
+    return;
+  }
+  double running = 0;
+  for (int k = 0, before = 0; k < count; ++k) {
+    running += weights[k];
+    const int now = k + 1 < count ? static_cast<int>(std::min(running, 1.0) * one + 0.5) : one;
+    out[k] = now - before;
+    before = now;
+  }
 }
 
 uint8_t Clip8(int64_t sum) {
@@ -108,11 +120,11 @@ bool MosaicResampler::Refresh(double begin, int64_t size, Axis* axis) const {
   const double origin = std::floor(begin);
   const double phase = begin - origin;
   const double support = Support(ratio_);
-  int64_t low =
-      std::max(-static_cast<int64_t>(origin), SpanBegin(Centre(phase, ratio_, 0), support));
-  const int64_t high = std::min(size - static_cast<int64_t>(origin),
-                                SpanEnd(Centre(phase, ratio_, outputs_ - 1), support));
-  low = std::min(low, high - 1);  // a window beyond the edge sees the last pixel
+  // As Span: a window beyond an edge sees the pixel there.
+  const int64_t first = -static_cast<int64_t>(origin), end = first + size;
+  const int64_t low = std::clamp(SpanBegin(Centre(phase, ratio_, 0), support), first, end - 1);
+  const int64_t high =
+      std::clamp(SpanEnd(Centre(phase, ratio_, outputs_ - 1), support), low + 1, end);
   if (axis->phase == phase && axis->low == low && axis->high == high) return false;
   axis->phase = phase;
   axis->low = low;

@@ -159,6 +159,45 @@ TEST(Mosaic, KeepsFlatColourAtAnyRatio) {
   }
 }
 
+// Weights of a few units of the integers. A tap's floor loses half a unit of 1/128 grey level on
+// average, which the kernel makes up for up to 128 taps.
+TEST(Mosaic, StaysNearTheDefinitionAtHugeRatios) {
+  Image picture(900, 700, 3);
+  for (int y = 0; y < picture.height; ++y) {
+    for (int x = 0; x < picture.width; ++x) {
+      picture.at(x, y)[0] = static_cast<uint8_t>(255 * x / picture.width);
+      picture.at(x, y)[1] = static_cast<uint8_t>(255 * y / picture.height);
+      picture.at(x, y)[2] = 255;
+    }
+  }
+  const CutPicture cut(picture, 128, 128);
+  for (const double ratio : {150.0, 190.0, 219.3, 257.0, 400.0}) {
+    const Image out = Resampled(cut.mosaic, ratio, 2, 3.25, 1.5);
+    for (int j = 0; j < 2; ++j) {
+      for (int i = 0; i < 2; ++i) {
+        if (3.25 + (i + 0.5) * ratio > 900 || 1.5 + (j + 0.5) * ratio > 700) continue;
+        for (int c = 0; c < 3; ++c) {
+          EXPECT_NEAR(out.at(i, j)[c], Exact(picture, ratio, 3.25, 1.5, i, j, c), 1.5 + ratio / 128)
+              << ratio;
+        }
+      }
+    }
+  }
+}
+
+// Windows wholly beyond an edge see the pixels there.
+TEST(Mosaic, WindowsBesideThePictureSeeItsEdge) {
+  const Image picture(64, 64, 3, 99);
+  const CutPicture cut(picture, 32, 32);
+  for (const double ratio : {0.5, 2.0}) {
+    for (const auto& [x, y] :
+         {std::pair{-100.0, 5.0}, {5.0, -100.5}, {-100.0, -100.0}, {200.0, 200.0}}) {
+      const Image out = Resampled(cut.mosaic, ratio, 8, x, y);
+      for (const uint8_t value : out.pixels) ASSERT_EQ(value, 99) << ratio << " " << x << " " << y;
+    }
+  }
+}
+
 TEST(Mosaic, RatioOneCopies) {
   const Image picture = Noise(64, 64, 5);
   const CutPicture cut(picture, 24, 24);

@@ -5,6 +5,8 @@
 #include <opencv2/imgproc.hpp>
 #include <vector>
 
+#include "tiling/tissue/components.h"
+
 namespace eosin::tiling {
 namespace {
 
@@ -56,14 +58,7 @@ ClamPreset FindClamPreset(const std::string& method) {
 
 cv::Mat SegmentByClam(const cv::Mat& rgb, double scale, const ClamPreset& preset) {
   const int shrink = std::max(1, static_cast<int>(kDownsample / scale));
-  cv::Mat small = rgb;
-  if (shrink > 1) {
-    const cv::Size size((rgb.cols + shrink - 1) / shrink, (rgb.rows + shrink - 1) / shrink);
-    cv::Mat padded;
-    cv::copyMakeBorder(rgb, padded, 0, size.height * shrink - rgb.rows, 0,
-                       size.width * shrink - rgb.cols, cv::BORDER_REPLICATE);
-    cv::resize(padded, small, size, 0, 0, cv::INTER_AREA);
-  }
+  const cv::Mat small = shrink > 1 ? ShrinkRepeatingEdge(rgb, shrink) : rgb;
   cv::Mat hsv, saturation;
   cv::cvtColor(small, hsv, cv::COLOR_RGB2HSV);
   cv::extractChannel(hsv, saturation, 1);

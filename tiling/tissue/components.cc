@@ -73,4 +73,20 @@ void FillByBorder(const cv::Mat& patches, double share, cv::Mat* mask) {
   }
 }
 
+cv::Mat ShrinkRepeatingEdge(const cv::Mat& image, int by) {
+  const cv::Size size((image.cols + by - 1) / by, (image.rows + by - 1) / by);
+  cv::Mat padded, out;
+  cv::copyMakeBorder(image, padded, 0, size.height * by - image.rows, 0,
+                     size.width * by - image.cols, cv::BORDER_REPLICATE);
+  cv::resize(padded, out, size, 0, 0, cv::INTER_AREA);
+  return out;
+}
+
+int OddPixels(double um, double mpp) { return 2 * static_cast<int>(um / mpp / 2 + .5) + 1; }
+
+cv::Mat Disc(double um, double mpp) {
+  const int side = OddPixels(um, mpp);
+  return cv::getStructuringElement(cv::MORPH_ELLIPSE, {side, side});
+}
+
 }  // namespace eosin::tiling

@@ -25,13 +25,6 @@ constexpr int kGreyest = 5;     // grey levels below kWhite: density .02
 constexpr double kGreyBorder = .5, kGreyShare = .25;
 constexpr double kFaintUm = 56, kCloseUm = 40, kGapUm = 48;
 
-int OddPixels(double um, double mpp) { return 2 * static_cast<int>(um / mpp / 2 + .5) + 1; }
-
-cv::Mat Disc(double um, double mpp) {
-  const int side = OddPixels(um, mpp);
-  return cv::getStructuringElement(cv::MORPH_ELLIPSE, {side, side});
-}
-
 // Brightest channel's density below the darkest's, 0-255 in units.
 cv::Mat Colourfulness(const cv::Mat& rgb) {
   static const std::array<float, 256> density = [] {

@@ -92,7 +92,7 @@ class OverviewReader {
     for (int64_t y = band_first_; y <= last; ++y) {
       const Cell* cells = &band_[static_cast<size_t>((y - band_first_) * columns_)];
       if ((y + 1) * block_ > y_end && y_end < level_.height) {
-        band_.assign(cells, cells + columns_);
+        std::vector<Cell>(cells, cells + columns_).swap(band_);
         return;
       }
       PutRow(cells, y);

@@ -21,8 +21,6 @@ constexpr double kFill = .4;         // share of ink of either kind in a window 
 constexpr int kPaleInk = 222;        // brighter in every channel is no ink
 constexpr double kEdgeUm = 20;       // the rim, too thin to be told by its colour
 
-int OddPixels(double um, double mpp) { return 2 * static_cast<int>(um / mpp / 2 + .5) + 1; }
-
 // Thin ink, dry strokes and ink over tissue, of one kind. Densities are over that of the glass,
 // which sharpens the rules: red ink lets red light through more freely than stained tissue does.
 // Pale stain passes now and then, so this counts only beside sure ink of its kind.
@@ -44,11 +42,6 @@ bool IsDeepCool(float r, float g, float b) { return r > .85f && r > 1.15f * g &&
 constexpr float kLeastRed = .65f;
 
 enum : uint8_t { kCool = 1, kRed = 2, kBlack = 4 };
-
-cv::Mat Disc(double um, double mpp) {
-  const int side = OddPixels(um, mpp);
-  return cv::getStructuringElement(cv::MORPH_ELLIPSE, {side, side});
-}
 
 // Of `maybe`, what lies beside dense enough `sure` and is dense itself.
 cv::Mat DenseInk(const cv::Mat& sure, const cv::Mat& maybe, double mpp) {

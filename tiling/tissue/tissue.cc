@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <algorithm>
-#include <cmath>
 #include <opencv2/imgproc.hpp>
 
 #include "core/base/error.h"
@@ -23,26 +22,8 @@ cv::Mat View(const core::Image& image) {
 
 constexpr double kMostPixels = 2.5e6;  // of double-pass
 
-// Means of `by` x `by` pixels; cells at the edge repeat it.
-cv::Mat Shrink(const cv::Mat& image, int by) {
-  const cv::Size size((image.cols + by - 1) / by, (image.rows + by - 1) / by);
-  cv::Mat padded, out;
-  cv::copyMakeBorder(image, padded, 0, size.height * by - image.rows, 0,
-                     size.width * by - image.cols, cv::BORDER_REPLICATE);
-  cv::resize(padded, out, size, 0, 0, cv::INTER_AREA);
-  return out;
-}
-
-cv::Mat DoublePassMask(const cv::Mat& rgb, const cv::Mat& unknown, double mpp,
-                       const TissueSettings& settings) {
-  const double pixels = static_cast<double>(rgb.cols) * rgb.rows;
-  if (pixels > kMostPixels) {
-    const int by = static_cast<int>(std::ceil(std::sqrt(pixels / kMostPixels)));
-    const cv::Mat lost = unknown.empty() ? unknown : cv::Mat(Shrink(unknown, by) > 0);
-    cv::Mat mask = DoublePassMask(Shrink(rgb, by), lost, mpp * by, settings);
-    cv::resize(mask, mask, {}, by, by, cv::INTER_NEAREST);
-    return mask(cv::Rect(0, 0, rgb.cols, rgb.rows)).clone();
-  }
+cv::Mat DoublePassAtScale(const cv::Mat& rgb, const cv::Mat& unknown, double mpp,
+                          const TissueSettings& settings) {
   const cv::Mat known = unknown.empty() ? unknown : cv::Mat(unknown == 0);
   DoublePass result = SegmentByDoublePass(rgb, known, mpp, settings.remove_pen);
   cv::Mat mask = result.tissue;
@@ -52,6 +33,18 @@ cv::Mat DoublePassMask(const cv::Mat& rgb, const cv::Mat& unknown, double mpp,
   mask.setTo(0, result.never);
   DropSpecks(&mask, settings.min_tissue_um2 / (mpp * mpp));
   return mask;
+}
+
+cv::Mat DoublePassMask(const cv::Mat& rgb, const cv::Mat& unknown, double mpp,
+                       const TissueSettings& settings) {
+  int by = 1;
+  const auto cells = [&by](int pixels) { return static_cast<double>((pixels + by - 1) / by); };
+  while (cells(rgb.cols) * cells(rgb.rows) > kMostPixels) ++by;
+  if (by == 1) return DoublePassAtScale(rgb, unknown, mpp, settings);
+  const cv::Mat lost = unknown.empty() ? unknown : cv::Mat(ShrinkRepeatingEdge(unknown, by) > 0);
+  cv::Mat mask = DoublePassAtScale(ShrinkRepeatingEdge(rgb, by), lost, mpp * by, settings);
+  cv::resize(mask, mask, {}, by, by, cv::INTER_NEAREST);
+  return mask(cv::Rect(0, 0, rgb.cols, rgb.rows)).clone();
 }
 
 }  // namespace
