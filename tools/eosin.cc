@@ -34,7 +34,8 @@ int WithoutSlides(int, char** argv) {
 constexpr Command kCommands[] = {
 #ifdef EOSIN_WITH_SLIDES
     {"tile", RunTile, "cut whole-slide images into tile stores (HDF5)"},
-    {"verify", RunVerify, "check tile stores: hashes, settings, and tiles made anew from the slide"},
+    {"verify", RunVerify,
+     "check tile stores: hashes, settings, and tiles made anew from the slide"},
     {"synth", RunSynth, "make synthetic H&E slides with gland masks"},
 #else
     {"tile", WithoutSlides, "(not in this build)"},
