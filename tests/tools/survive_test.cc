@@ -226,6 +226,10 @@ TEST_F(Survive, DiskTooSmallForThePlan) {
 
 // Another program takes the space that was there when the slide began.
 TEST_F(Survive, DiskFullWhileWriting) {
+#ifdef __SANITIZE_ADDRESS__
+  // HDF5 1.10 leaks the text of an error when a write fails; the program ends there.
+  ::setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
+#endif
   const std::vector<std::string> large = {"--encoding", "raw", "--set", "stride=32"};
   const auto expected = Undisturbed(large);
   for (const int64_t leave : {0, 100 << 10, 3 << 20}) {
