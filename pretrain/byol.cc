@@ -62,7 +62,8 @@ Byol::Byol(const PretrainOptions& options, engine::ResNet encoder)
   frozen_parts_ = {"target_encoder", "target_projector"};
 }
 
-StepOutput Byol::Forward(const at::Tensor& views) {
+StepOutput Byol::Forward(const std::vector<at::Tensor>& groups) {
+  const at::Tensor& views = groups.at(0);
   const int64_t n = views.size(0) / 2;
   std::vector<at::Tensor> targets, projections, predictions;
   for (const at::Tensor& input : concat_views_ ? std::vector<at::Tensor>{views} : views.split(n)) {

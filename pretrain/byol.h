@@ -12,7 +12,7 @@ namespace eosin::pretrain {
 class Byol : public Method {
  public:
   Byol(const PretrainOptions& options, engine::ResNet encoder);
-  StepOutput Forward(const at::Tensor& views) override;
+  StepOutput Forward(const std::vector<at::Tensor>& groups) override;
   // Moves the target: target += (1 - m) (online - target), m from the cosine schedule.
   void AfterStep(double progress) override;
   double ChanceLoss(int64_t) const override { return 4.0; }  // cos = 0, both directions summed

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// A self-supervised method: networks around one encoder, a loss over two views of each image, and
-// what happens after the optimiser's step. The trainer knows methods only through this.
+// A self-supervised method: networks around one encoder, a loss over views of each image, and what
+// happens after the optimiser's step. The trainer knows methods only through this. A method is one
+// file in methods/ that registers itself (registry.h); nothing else names it.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/models/resnet.h"
 #include "engine/training/optimizer.h"
@@ -17,7 +19,7 @@ namespace eosin::pretrain {
 
 struct StepOutput {
   at::Tensor loss;       // 0-d fp32, to call backward on
-  at::Tensor embedding;  // (2N, D) of the projector, view-major, detached: for monitors
+  at::Tensor embedding;  // (2N, D) of the projector for the global views, view-major, detached
 };
 
 class Method {
@@ -27,9 +29,10 @@ class Method {
   Method(const Method&) = delete;
   Method& operator=(const Method&) = delete;
 
-  // views (2N, 3, S, S), view-major, normalised. Call under the autocast guard of the run;
-  // backward outside of it.
-  virtual StepOutput Forward(const at::Tensor& views) = 0;
+  // groups: tensors (views * N, 3, S, S), view-major, normalised (engine::ViewBatch). groups[0]
+  // holds the two global views; the others, if any, local crops. Call under the autocast guard of
+  // the run; backward outside of it.
+  virtual StepOutput Forward(const std::vector<at::Tensor>& groups) = 0;
   // After each optimiser step; progress = steps done / all steps, in (0, 1].
   virtual void AfterStep(double progress) = 0;
   // The value that a blind guess gives, for reports: ln(2N - 1) for SimCLR.

@@ -23,7 +23,8 @@ SimClr::SimClr(const PretrainOptions& options, engine::ResNet encoder)
   parts_ = {{"encoder", encoder_.ptr()}, {"projector", projector_.ptr()}};
 }
 
-StepOutput SimClr::Forward(const at::Tensor& views) {
+StepOutput SimClr::Forward(const std::vector<at::Tensor>& groups) {
+  const at::Tensor& views = groups.at(0);
   std::vector<at::Tensor> z;
   const int64_t n = views.size(0) / 2;
   for (const at::Tensor& input : concat_views_ ? std::vector<at::Tensor>{views} : views.split(n)) {

@@ -11,7 +11,7 @@ namespace eosin::pretrain {
 class SimClr : public Method {
  public:
   SimClr(const PretrainOptions& options, engine::ResNet encoder);
-  StepOutput Forward(const at::Tensor& views) override;
+  StepOutput Forward(const std::vector<at::Tensor>& groups) override;
   void AfterStep(double) override {}
   double ChanceLoss(int64_t batch) const override;
 

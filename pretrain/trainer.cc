@@ -236,7 +236,7 @@ void Trainer::Step(const engine::Batch& batch) {
   optimizer_->ZeroGrad();
   {
     const engine::AutocastGuard autocast(compute_.device.type(), compute_.bf16);
-    output_ = method_->Forward(views);
+    output_ = method_->Forward({views});
   }
   output_.loss.backward();
   optimizer_->Step(schedule_->At(done_));

@@ -8,12 +8,21 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/image/image.h"
+#include "core/stain/tile_stain.h"
 
 namespace eosin::engine {
+
+// Where a tile lies: which slide, and its upper left corner in tile strides of that slide's grid.
+struct TilePlace {
+  int64_t slide = 0;
+  double x = 0, y = 0;
+};
 
 class ImageSource {
  public:
@@ -29,6 +38,13 @@ class ImageSource {
   // Index into classes(), -1 without a label.
   virtual int64_t label(int64_t index) const = 0;
   virtual const std::vector<std::string>& classes() const = 0;
+
+  // Facts that only some sources have.
+  // Width and height when all images have one size, else {0, 0}.
+  virtual std::pair<int, int> uniform_size() const { return {0, 0}; }
+  // What the tiler measured of this tile; nothing where it did not.
+  virtual std::optional<core::StainRow> stain(int64_t) const { return std::nullopt; }
+  virtual std::optional<TilePlace> place(int64_t) const { return std::nullopt; }
 };
 
 // Opens

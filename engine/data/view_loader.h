@@ -25,21 +25,47 @@ struct BufferAllocator {
   std::function<void(void* buffer)> release;
 };
 
+// What a batch carries.
+enum class Payload : uint8_t {
+  kViews,    // executed views
+  kImages,   // decoded images (all of one size) and view records: another executor makes the views
+  kRecords,  // records alone: the images are where the executor is
+};
+
 struct LoaderOptions {
   int64_t batch = 256;   // images a batch
   int64_t workers = 2;   // threads
   int64_t prefetch = 0;  // batches in the ring, the one in use included; 0: 3
   uint64_t seed = 0;
-  bool drop_last = true;      // leave out the last, smaller batch
-  bool shuffle = true;        // false: order 0, 1, 2, ... in every epoch
+  bool drop_last = true;  // leave out the last, smaller batch
+  bool shuffle = true;    // false: order 0, 1, 2, ... in every epoch
+  Payload payload = Payload::kViews;
+  // Views after the first are cut, with this chance, from a neighbouring tile of the same slide, at
+  // most so many tile strides away (NearbyPatchCL); needs a source with places. 0: never.
+  double neighbour_probability = 0;
+  double neighbour_radius = 1.5;
   BufferAllocator allocator;  // empty: plain memory, 64-byte aligned
 };
 
+// Views of one size, made by consecutive recipes: the loader's recipes in order, cut where the size
+// changes.
+struct ViewGroup {
+  int64_t size = 0;                 // pixels a side
+  int64_t count = 0;                // views an image
+  const uint8_t* pixels = nullptr;  // (count * N, size, size, 3), view-major; null without kViews
+};
+
 struct Batch {
-  int64_t step = 0;                // within the epoch
-  std::vector<int64_t> indices;    // (N) into the source: the images that were read
-  std::vector<int64_t> labels;     // (N), -1 without
-  const uint8_t* views = nullptr;  // (V * N, size, size, 3), view-major: row v * N + n
+  int64_t step = 0;              // within the epoch
+  std::vector<int64_t> indices;  // (N) into the source: the images that were read
+  std::vector<int64_t> labels;   // (N), -1 without
+  std::vector<ViewGroup> groups;
+  const uint8_t* views = nullptr;  // groups[0].pixels
+  // kImages, kRecords: (V * N) records, view-major, and the image each is cut from.
+  std::vector<ViewParams> records;
+  std::vector<int64_t> record_images;  // kImages: row of `images`; kRecords: index into the source
+  const uint8_t* images = nullptr;     // kImages: (image_count, height, width, 3)
+  int64_t image_count = 0;             // N, more with neighbours
   int64_t size() const { return static_cast<int64_t>(indices.size()); }
 };
 

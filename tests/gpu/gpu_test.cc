@@ -62,7 +62,7 @@ StepResult TakeStep(const pretrain::PretrainOptions& options, c10::Device device
                               engine::MakeParamGroups(method->Trainable(), true));
   const auto bytes = RandomBytes(2 * 16 * 32 * 32 * 3);
   const at::Tensor views = engine::ToInput(bytes.data(), 32, 32, device, {});
-  const pretrain::StepOutput output = method->Forward(views);
+  const pretrain::StepOutput output = method->Forward({views});
   output.loss.backward();
   optimizer.Step(0.1);
   method->AfterStep(0.5);

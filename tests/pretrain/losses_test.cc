@@ -110,7 +110,7 @@ TEST(MethodTest, SimClrIsItsNetworksAndNtXent) {
   EXPECT_NEAR(method->ChanceLoss(256), 6.236, 1e-3);
   at::manual_seed(4);
   const at::Tensor views = torch::randn({8, 3, 16, 16});
-  const StepOutput output = method->Forward(views);
+  const StepOutput output = method->Forward({views});
   EXPECT_EQ(output.embedding.sizes(), (std::vector<int64_t>{8, 128}));
   EXPECT_FALSE(output.embedding.requires_grad());
   EXPECT_NEAR(output.loss.item<double>(), NtXent(output.embedding, 0.5).item<double>(), 1e-6);
@@ -141,7 +141,7 @@ TEST(MethodTest, ByolTargetIsTheAverageOfTheOnlineNetworkAndItsStatistics) {
   const at::Tensor views = torch::randn({8, 3, 16, 16});
   const core::StateDict before = dict("target_encoder");
   EXPECT_EQ(before.Hash(), dict("encoder").Hash());
-  const StepOutput output = method->Forward(views);
+  const StepOutput output = method->Forward({views});
   for (const char* name : {"bn1.running_mean", "bn1.running_var"}) {
     const auto floats = [&](const core::StateDict& d) { return core::ToFloats(*d.Find(name)); };
     EXPECT_EQ(floats(before), floats(dict("target_encoder")))
@@ -179,9 +179,9 @@ TEST(MethodTest, ByolSumsBothDirectionsAndSplitsViewsOnRequest) {
     at::manual_seed(4);
     const at::Tensor half = torch::randn({4, 3, 16, 16});
     const at::Tensor views = at::cat({half, half});
-    const double joint = MakeMethod(options, SmallEncoder())->Forward(views).loss.item<double>();
+    const double joint = MakeMethod(options, SmallEncoder())->Forward({views}).loss.item<double>();
     options.concat_views = false;
-    const double split = MakeMethod(options, SmallEncoder())->Forward(views).loss.item<double>();
+    const double split = MakeMethod(options, SmallEncoder())->Forward({views}).loss.item<double>();
     // Equal halves have equal statistics, so the choice must not matter here.
     EXPECT_NEAR(joint, split, 2e-3) << name;
     EXPECT_GE(joint, 0);

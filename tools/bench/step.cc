@@ -50,7 +50,7 @@ double MedianStep(const std::string& name, const engine::ComputeOptions& compute
     at::Tensor loss;
     {
       const engine::AutocastGuard autocast(compute.device.type(), compute.bf16);
-      loss = method->Forward(views).loss;
+      loss = method->Forward({views}).loss;
     }
     loss.backward();
     optimizer.Step(0.03);
