@@ -4,10 +4,11 @@
 //
 // Convention: natural optical density OD = -ln((I + 1) / 256), I = 0..255. A pixel's OD (a row of
 // R, G, B) is stains * M, M's rows being the stains' OD colours (length near 1); stains = OD *
-// M^-1. Other conventions in use, with the factors between:
-//  - scikit-image >= 0.18: ln(max(rgb, 1e-6)) / ln(1e-6), rgb = I / 255: our OD / 13.8155 (up to
-//  the
-//    "+ 1"), and it clamps stains at 0. A beta of .05 there is .69 here.
+// M^-1. Other conventions in use:
+//  - scikit-image >= 0.18 (kSkimage): ln(max(rgb, 1e-6)) / ln(1e-6), rgb = I / 255: our OD
+//  / 13.8155
+//    up to the "+ 1"; it clamps stains at 0. A beta of .05 there is .69 here.
+//  - decadic logarithm (kLog10; Ruifrok's paper, ImageJ, QuPath): our OD / 2.3026.
 //  - scikit-image <= 0.17 and DIAG's jitter: -ln(rgb + 2); not an optical density, no factor.
 #pragma once
 
@@ -20,6 +21,19 @@ namespace eosin::core {
 
 // scikit-image's unit of optical density (>= 0.18) in natural OD: -ln(1e-6).
 constexpr double kSkimageOdUnit = 13.815510557964274;
+
+// Units of optical density, and of stain concentrations and jitter offsets (beta) in it. Factors
+// (alpha) are the same in all.
+enum class OdUnit : uint8_t { kNatural = 0, kSkimage = 1, kLog10 = 2 };
+// Natural optical density of one such unit.
+EOSIN_HOST_DEVICE inline double NaturalPerUnit(OdUnit unit) {
+  return unit == OdUnit::kSkimage ? kSkimageOdUnit
+                                  : (unit == OdUnit::kLog10 ? 2.302585092994046 : 1.0);
+}
+// A density, a concentration or a beta of one convention in another.
+EOSIN_HOST_DEVICE inline double ConvertDensity(double value, OdUnit from, OdUnit to) {
+  return from == to ? value : value * (NaturalPerUnit(from) / NaturalPerUnit(to));
+}
 
 struct StainMatrix {
   double forward[3][3];  // rows: stains; columns: OD of R, G, B

@@ -10,8 +10,9 @@
 namespace eosin::core {
 
 // Macenko perturbation after tiatoolbox's StainAugmentor: concentrations c = OD * pinv(stains) of H
-// and E become alpha * c + beta and are mixed with the stains turned by `angle` (radians) within
-// their common OD plane. What lies outside of that plane (the residual) is kept unchanged.
+// and E become alpha * c + beta and are mixed with the stains turned by `angle` (radians, positive:
+// from H towards E) within their common OD plane. What lies outside of that plane (the residual) is
+// kept unchanged.
 // stains: rows H and E, unit OD vectors, R G B; not parallel.
 StainAffine MacenkoJitterAffine(const float stains[2][3], const float alpha[2], const float beta[2],
                                 const float angle[2]);

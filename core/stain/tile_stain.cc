@@ -2,7 +2,6 @@
 #include "core/stain/tile_stain.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -12,6 +11,7 @@
 #include "core/base/clones.h"
 #include "core/stain/density.h"
 #include "core/stain/eigen3.h"
+#include "core/stain/lanes.h"
 
 // Vectors are passed between functions of this file alone, and those are inlined.
 #pragma GCC diagnostic ignored "-Wpsabi"
@@ -29,15 +29,11 @@ constexpr float kBinsPerUnit = 256;  // of concentration: 8 covers the darkest p
 // Everything runs over blocks of this many pixels, so that their loops have known lengths.
 constexpr int kBlock = 64;
 
-// Per grey level: linear light of sRGB, optical density.
+// Per grey level: optical density.
 struct Tables {
-  float linear[256], density[256];
+  float density[256];
   Tables() {
-    for (int i = 0; i < 256; ++i) {
-      const double v = i / 255.0;
-      linear[i] = static_cast<float>(v > 0.04045 ? std::pow((v + 0.055) / 1.055, 2.4) : v / 12.92);
-      density[i] = static_cast<float>(kDensities[static_cast<size_t>(i)]);
-    }
+    for (size_t i = 0; i < 256; ++i) density[i] = static_cast<float>(kDensities[i]);
   }
 };
 
@@ -46,55 +42,12 @@ const Tables& Table() {
   return tables;
 }
 
-// Eight pixels at a time, in GCC's and clang's vector types: plain IEEE arithmetic of each lane.
-using Floats = float __attribute__((vector_size(32)));
-using Ints = int32_t __attribute__((vector_size(32)));
-constexpr int kLanes = 8;
-#define EOSIN_LANES inline __attribute__((always_inline))  // into every clone
-
-EOSIN_LANES Floats Load(const float* from) {
-  Floats v;
-  std::memcpy(&v, from, sizeof v);
-  return v;
-}
-EOSIN_LANES Floats All(float v) { return Floats{} + v; }
-EOSIN_LANES Floats Least(const Floats& a, const Floats& b) { return a < b ? a : b; }
-
-// CIE's f(t): the cube root, a line near black. Halley's iteration from a guess by the exponent:
-// sums, products and quotients alone, so equal on every machine.
-EOSIN_LANES Floats CieRoot(const Floats& t) {
-  const Floats bits = __builtin_convertvector(std::bit_cast<Ints>(t), Floats);
-  Floats y = std::bit_cast<Floats>(__builtin_convertvector(bits * (1.0f / 3), Ints) + 709921077);
-  for (int i = 0; i < 2; ++i) {
-    const Floats cube = y * y * y;
-    y = y * (cube + 2 * t) / (2 * cube + t);
-  }
-  return t > 0.008856f ? y : 7.787f * t + 16.0f / 116;
-}
-
-struct Lab {
-  Floats l, a, b;
-};
-
-EOSIN_LANES Lab LabOf(const Floats& r, const Floats& g, const Floats& b) {
-  // sRGB to XYZ over the white of D65 (2 degrees), as scikit-image has them.
-  constexpr float kX = 1 / 0.95047f, kZ = 1 / 1.08883f;
-  const Floats x = CieRoot((0.412453f * r + 0.357580f * g + 0.180423f * b) * kX);
-  const Floats y = CieRoot(0.212671f * r + 0.715160f * g + 0.072169f * b);
-  const Floats z = CieRoot((0.019334f * r + 0.119193f * g + 0.950227f * b) * kZ);
-  return {116 * y - 16, 500 * (x - y), 200 * (y - z)};
-}
-
 // Sums over the pixels. LAB is summed about the first pixel's, so that flat tiles deviate by 0.
 struct Sums {
   double lab[3] = {}, lab_squares[3] = {};
   double stained = 0;
   double od[3] = {}, od_products[6] = {};  // of stained pixels; rr gg bb rg rb gb
 };
-
-EOSIN_LANES void AddLanes(const Floats& lanes, double* sum) {
-  for (int k = 0; k < kLanes; ++k) *sum += double{lanes[k]};
-}
 
 EOSIN_CLONES void AddLab(const float* r, const float* g, const float* b, const Lab& origin,
                          Sums* sums) {
@@ -267,9 +220,9 @@ StainRow MeasureStain(const Image& rgb) {
   if (rgb.empty() || rgb.channels != 3 || pixels <= 0) return row;
 
   const Tables& table = Table();
+  const float* light = LinearLight();
   const uint8_t* at = rgb.pixels.data();
-  const Lab origin =
-      LabOf(All(table.linear[at[0]]), All(table.linear[at[1]]), All(table.linear[at[2]]));
+  const Lab origin = LabOf(All(light[at[0]]), All(light[at[1]]), All(light[at[2]]));
   Densities od(pixels);
   Sums sums;
   for (int64_t from = 0; from < pixels; from += kBlock) {
@@ -278,13 +231,13 @@ StainRow MeasureStain(const Image& rgb) {
     const int count = static_cast<int>(std::min<int64_t>(kBlock, pixels - from));
     for (int i = 0; i < count; ++i, at += 3) {
       for (int c = 0; c < 3; ++c) {
-        linear[c][i] = table.linear[at[c]];
+        linear[c][i] = light[at[c]];
         density[c][i] = table.density[at[c]];
       }
     }
     for (int i = count; i < kBlock; ++i) {
       for (int c = 0; c < 3; ++c) {
-        linear[c][i] = table.linear[rgb.pixels[static_cast<size_t>(c)]];
+        linear[c][i] = light[rgb.pixels[static_cast<size_t>(c)]];
         density[c][i] = 0;
       }
     }
