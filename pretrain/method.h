@@ -37,6 +37,12 @@ class Method {
   virtual void AfterStep(double progress) = 0;
   // The value that a blind guess gives, for reports: ln(2N - 1) for SimCLR.
   virtual double ChanceLoss(int64_t batch) const = 0;
+  // For methods whose loss (without local crops) is scale * NtXent(embedding, temperature), so that
+  // the monitor can check that no negatives are lost; temperature 0: of another kind.
+  struct Contrast {
+    double temperature = 0, scale = 1;
+  };
+  virtual Contrast contrast() const { return {}; }
 
   engine::ResNet encoder() const { return encoder_; }
   // Networks by name, "encoder" among them: what a checkpoint holds.

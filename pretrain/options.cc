@@ -21,16 +21,27 @@ void PretrainOptions::Bind(core::OptionSet& set) {
   set.Add("model.stem", &stem,
           {.doc = "imagenet: 7x7 stride 2 and pooling; cifar: 3x3; auto: cifar up to 64 px",
            .choices = {"auto", "imagenet", "cifar"}});
+  set.Add("model.width", &width,
+          {.doc = "channels of the stem; 64 is torchvision's, less makes a small net",
+           .min = 4,
+           .max = 512});
   set.Add("model.zero_init_residual", &zero_init_residual,
           {.doc = "each residual block starts as the identity"});
   set.Add("model.init", &init, {.doc = "weights file to start the encoder from; empty = random"});
   set.Add("train.epochs", &epochs, {.doc = "passes over the data", .min = 1, .max = most});
   set.Add("train.batch", &batch,
           {.doc = "images a step; the network sees two views of each", .min = 2, .max = most});
+  set.Add("train.accumulate", &accumulate,
+          {.doc = "batches whose gradients are averaged into one step; contrastive methods find "
+                  "their negatives within one batch",
+           .min = 1,
+           .max = 1e6});
   set.Add("train.max_steps", &max_steps,
           {.doc = "end after so many steps, schedules too; 0 = epochs decide", .min = 0});
   set.Add("train.checkpoint_every", &checkpoint_every,
           {.doc = "steps between checkpoints, 0 = one an epoch", .min = 0});
+  set.Add("checkpoint.keep", &checkpoint_keep,
+          {.doc = "how many numbered checkpoints to keep besides last and best", .min = 0});
   set.Add("train.log_every", &log_every, {.doc = "steps between rows of metrics", .min = 1});
   set.Add("train.concat_views", &concat_views,
           {.doc = "one forward pass for both views, so that BatchNorm sees them together"});

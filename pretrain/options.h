@@ -25,6 +25,7 @@ struct PretrainOptions {
   std::string method = "simclr";  // simclr | byol
   std::string arch = "resnet50";  // resnet18 | resnet34 | resnet50
   std::string stem = "auto";      // imagenet | cifar | auto: cifar when size <= 64
+  int64_t width = 64;             // channels of the stem; 64 is torchvision's
   bool zero_init_residual = false;
   std::string init;  // weights file to start the encoder from; empty: random
   // training
@@ -32,8 +33,10 @@ struct PretrainOptions {
   int64_t batch = 256;  // source images a step; the network sees two views of each
   uint64_t seed() const { return static_cast<uint64_t>(seed_value); }
   int64_t seed_value = 0;
+  int64_t accumulate = 1;        // micro-batches of `batch` images a step
   int64_t max_steps = 0;         // end early, 0 = epochs decide; schedules end there too
   int64_t checkpoint_every = 0;  // steps, 0 = once an epoch
+  int64_t checkpoint_keep = 0;   // numbered step checkpoints kept besides last and best
   int64_t log_every = 10;        // steps between metric rows
   bool concat_views = true;      // one forward for both views: BatchNorm sees them together
   engine::ComputeOptions compute;

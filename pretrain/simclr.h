@@ -14,6 +14,7 @@ class SimClr : public Method {
   StepOutput Forward(const std::vector<at::Tensor>& groups) override;
   void AfterStep(double) override {}
   double ChanceLoss(int64_t batch) const override;
+  Contrast contrast() const override { return {temperature_, 1.0}; }
 
  private:
   double temperature_;
