@@ -148,7 +148,8 @@ engine::ViewRecipe SegmentOptions::Recipe() const {
   recipe.blur_probability = blur;
   recipe.blur_sigma_min = 0.1;
   recipe.blur_sigma_max = 1.0;
-  recipe.hed_probability = hed;
+  recipe.stain = "hed";
+  recipe.stain_probability = hed;
   recipe.hed_alpha = recipe.hed_beta = hed_strength;
   recipe.hed_basis = "residual";
   return recipe;

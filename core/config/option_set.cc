@@ -98,6 +98,10 @@ void OptionSet::Add(std::string key, OptionPointer target, OptionInfo info) {
   entries_.push_back({std::move(key), target, std::move(info)});
 }
 
+void OptionSet::Renamed(std::string old_key, std::string hint) {
+  renamed_.emplace_back(std::move(old_key), std::move(hint));
+}
+
 bool OptionSet::Has(const std::string& key) const {
   return std::any_of(entries_.begin(), entries_.end(),
                      [&](const Entry& entry) { return entry.key == key; });
@@ -108,6 +112,9 @@ const OptionSet::Entry& OptionSet::Find(const std::string& key, const std::strin
   for (const Entry& entry : entries_) {
     if (entry.key == key) return entry;
     known.push_back(entry.key);
+  }
+  for (const auto& [old_key, hint] : renamed_) {
+    if (old_key == key) throw ConfigError(fmt::format("unknown key {} in {}", key, source), hint);
   }
   const std::string nearest = NearestWord(key, known);
   throw ConfigError(fmt::format("unknown key {} in {}", key, source),

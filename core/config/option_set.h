@@ -17,6 +17,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -36,6 +37,8 @@ using OptionPointer = std::variant<bool*, int64_t*, double*, std::string*, std::
 class OptionSet {
  public:
   void Add(std::string key, OptionPointer target, OptionInfo info);
+  // A key of earlier versions: still unknown, but its error carries this hint.
+  void Renamed(std::string old_key, std::string hint);
 
   // Reads a TOML file (tables flatten to dotted keys). Relative paths are left as they stand.
   void ReadToml(const std::filesystem::path& path);
@@ -63,6 +66,7 @@ class OptionSet {
   static void CheckValue(const Entry& entry, const std::string& source);
 
   std::vector<Entry> entries_;
+  std::vector<std::pair<std::string, std::string>> renamed_;  // key, hint
   std::vector<std::string> assigned_;
 };
 

@@ -8,8 +8,20 @@
 #include "core/base/error.h"
 
 namespace eosin::core {
+namespace {
 
-void ComputeTaps(int input, double begin, double length, int output, ResampleTaps* taps) {
+// Keys (1981), a = -1/2.
+double Cubic(double x) {
+  x = std::abs(x);
+  if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
+  if (x < 2) return ((-0.5 * x + 2.5) * x - 4) * x + 2;
+  return 0;
+}
+
+}  // namespace
+
+void ComputeTaps(int input, double begin, double length, int output, ResampleTaps* taps,
+                 Filter filter) {
   if (!(length > 0) || begin < 0 || begin + length > input + 1e-3 || output < 1) {
     throw ConfigError("cannot resample [" + std::to_string(begin) + ", " +
                           std::to_string(begin + length) + ") of an axis of " +
@@ -20,7 +32,9 @@ void ComputeTaps(int input, double begin, double length, int output, ResampleTap
   const int first = std::min(static_cast<int>(begin), input - 1);
   const int last = std::clamp(static_cast<int>(std::ceil(begin + length)), first + 1, input);
   const double scale = length / output;
-  const double support = std::max(scale, 1.0);  // the triangle's half width, in source pixels
+  const bool cubic = filter == Filter::kBicubic;
+  const double stretch = std::max(scale, 1.0);
+  const double support = cubic ? 2 * stretch : stretch;  // half width, in source pixels
   const int widest = static_cast<int>(std::ceil(2 * support)) + 1;
   taps->size = output;
   taps->count = std::min(widest, last - first);
@@ -34,13 +48,14 @@ void ComputeTaps(int input, double begin, double length, int output, ResampleTap
     start = std::clamp(start, first, last - taps->count);
     double sum = 0;
     for (int k = 0; k < taps->count; ++k) {
-      weight[k] = std::max(0.0, 1.0 - std::abs((start + k + 0.5 - centre) / support));
+      const double at = (start + k + 0.5 - centre) / stretch;
+      weight[k] = cubic ? Cubic(at) : std::max(0.0, 1.0 - std::abs(at));
       sum += weight[k];
     }
     taps->start[i] = start;
     for (int k = 0; k < taps->count; ++k) {
       taps->weights[static_cast<size_t>(k) * output + i] = static_cast<float>(weight[k] / sum);
-      if (weight[k] > 0) used = std::max(used, k + 1);
+      if (weight[k] != 0) used = std::max(used, k + 1);
     }
   }
   taps->count = used;  // tap-major, so dropping the empty last taps is cutting the tail

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Resampling with the anti-aliased triangle filter: the arithmetic of PIL's Image.resize(BILINEAR)
-// and of torchvision's resize(antialias=True), in float and rounded once (theirs round to 8 bits
-// between the two passes; the difference is at most one grey level).
+// Resampling with anti-aliased filters, the triangle or the cubic: the arithmetic of PIL's
+// Image.resize(BILINEAR or BICUBIC) and of torchvision's resize(antialias=True), in float and
+// rounded once (theirs round to 8 bits between the two passes; the difference is at most one grey
+// level).
 #pragma once
 
 #include <cstddef>
@@ -10,6 +11,9 @@
 #include "core/image/image.h"
 
 namespace eosin::core {
+
+// kBicubic: Keys' cubic with a = -1/2; it has negative lobes, so results may leave the range.
+enum class Filter { kBilinear, kBicubic };
 
 // One axis: output i is the sum over k < count of weight(k, i) * input[start[i] + k]. Weights of an
 // output sum to one; indices stay inside [0, input size).
@@ -24,7 +28,8 @@ struct ResampleTaps {
 // Resamples [begin, begin + length) of an axis with `input` pixels to `output` pixels. The filter
 // does not look outside the box, as if it had been cropped first. Throws ConfigError for an empty
 // box or one that leaves the axis.
-void ComputeTaps(int input, double begin, double length, int output, ResampleTaps* taps);
+void ComputeTaps(int input, double begin, double length, int output, ResampleTaps* taps,
+                 Filter filter = Filter::kBilinear);
 
 // Any number of channels. Throws ConfigError when width or height < 1 or the image is empty.
 Image Resize(const Image& image, int width, int height);

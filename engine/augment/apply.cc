@@ -89,12 +89,12 @@ void SetColour(const ViewParams& params, ViewJob* job) {
   job->factor[kHue] = params.hue;
   job->gray = params.gray != 0;
   job->solarize = params.solarize * 255.0f;
-  job->stain = params.hed != kHedOff;
-  if (job->stain) {
-    static const core::StainMatrix kDab = core::HedDabMatrix();
-    static const core::StainMatrix kResidual = core::HedResidualMatrix();
-    job->stains = core::HedJitterAffine(params.hed == kHedDab ? kDab : kResidual, params.hed_alpha,
-                                        params.hed_beta);
+  job->stain = params.stain;
+  for (int i = 0; i < 3; ++i) {
+    for (int j = 0; j < 3; ++j) job->stains.a[i][j] = params.stain_matrix[3 * i + j];
+    job->stains.b[i] = params.stain_offset[i];
+    job->channels.scale[i] = params.stain_matrix[i];
+    job->channels.offset[i] = params.stain_offset[i];
   }
 }
 
@@ -147,8 +147,10 @@ void ApplyView(const core::Image& source, const ViewParams& params, int out_widt
   job.height = turned ? out_width : out_height;
 
   const CropBox box = CropOf(source, params);
-  core::ComputeTaps(source.width, box.x, box.width, job.width, &memory.across);
-  core::ComputeTaps(source.height, box.y, box.height, job.height, &memory.down);
+  const core::Filter filter = params.bicubic ? core::Filter::kBicubic : core::Filter::kBilinear;
+  job.clamp = params.bicubic != 0;
+  core::ComputeTaps(source.width, box.x, box.width, job.width, &memory.across, filter);
+  core::ComputeTaps(source.height, box.y, box.height, job.height, &memory.down, filter);
   const int left = memory.across.start.front();  // starts do not decrease
   job.source_width = memory.across.start.back() + memory.across.count - left;
   for (int& start : memory.across.start) start -= left;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The CPU executor of view records. Arithmetic follows torchvision v2 on float tensors
-// (anti-aliased bilinear resize of the crop, adjust_* blends clamped to the range, hue through HSV,
-// Gaussian blur with reflected borders and an odd kernel of about a tenth of the size); values stay
-// in float between operations and are rounded once, at the end. An identity record copies bit for
-// bit.
+// (anti-aliased bilinear or bicubic resize of the crop, adjust_* blends clamped to the range, hue
+// through HSV, Gaussian blur with reflected borders and an odd kernel of about a tenth of the
+// size); values stay in float between operations and are rounded once, at the end. An identity
+// record copies bit for bit.
 //
 // The instruction set (baseline, AVX2+FMA, AVX-512) is chosen at run time; results may differ
 // between them by one grey level, never with the number of threads. Blur taps beyond 4 sigma are

@@ -107,25 +107,43 @@ EOSIN_ROW void AddPair(const float* a, const float* b, float weight, float* out,
     row.r[x] = q.r, row.g[x] = q.g, row.b[x] = q.b; \
   }
 
+// clang-format off: each macro is a loop, which the formatter does not see
 EOSIN_ROW void MapStains(Planes row, int n, const core::StainAffine& stains) {
   const core::StainAffine s = stains;
   EOSIN_FOR_ROW(n, pixel::MapStains(p, s))
 }
-EOSIN_ROW void Brightness(Planes row, int n,
-                          float factor){EOSIN_FOR_ROW(n, pixel::Blend(p, 0.0f, factor))} EOSIN_ROW
-    void Contrast(Planes row, int n, float factor,
-                  float mean){EOSIN_FOR_ROW(n, pixel::Blend(p, mean, factor))} EOSIN_ROW
-    void Saturation(Planes row, int n, float factor){
-        EOSIN_FOR_ROW(n, pixel::Blend(p, pixel::Luma(p), factor))} EOSIN_ROW
-    void Hue(Planes row, int n, float turns) {
+EOSIN_ROW void MapLab(Planes row, int n, const pixel::ChannelAffine& map) {
+  const pixel::ChannelAffine m = map;
+  EOSIN_FOR_ROW(n, pixel::MapLab(p, m))
+}
+EOSIN_ROW void MapHsv(Planes row, int n, const pixel::ChannelAffine& map) {
+  const pixel::ChannelAffine m = map;
+  EOSIN_FOR_ROW(n, pixel::MapHsv(p, m))
+}
+EOSIN_ROW void Clamp(Planes row, int n) {
+  EOSIN_FOR_ROW(n, (Rgb{pixel::Clamp(p.r), pixel::Clamp(p.g), pixel::Clamp(p.b)}))
+}
+EOSIN_ROW void Brightness(Planes row, int n, float factor) {
+  EOSIN_FOR_ROW(n, pixel::Blend(p, 0.0f, factor))
+}
+EOSIN_ROW void Contrast(Planes row, int n, float factor, float mean) {
+  EOSIN_FOR_ROW(n, pixel::Blend(p, mean, factor))
+}
+EOSIN_ROW void Saturation(Planes row, int n, float factor) {
+  EOSIN_FOR_ROW(n, pixel::Blend(p, pixel::Luma(p), factor))
+}
+EOSIN_ROW void Hue(Planes row, int n, float turns) {
   const float turns6 = 6.0f * turns;
   EOSIN_FOR_ROW(n, pixel::ShiftHue(p, turns6))
 }
-EOSIN_ROW void Gray(Planes row, int n){
-    EOSIN_FOR_ROW(n, (Rgb{pixel::Luma(p), pixel::Luma(p), pixel::Luma(p)}))} EOSIN_ROW
-    void Solarize(Planes row, int n, float level){
-        EOSIN_FOR_ROW(n, (Rgb{pixel::Solarize(p.r, level), pixel::Solarize(p.g, level),
-                              pixel::Solarize(p.b, level)}))}
+EOSIN_ROW void Gray(Planes row, int n) {
+  EOSIN_FOR_ROW(n, (Rgb{pixel::Luma(p), pixel::Luma(p), pixel::Luma(p)}))
+}
+EOSIN_ROW void Solarize(Planes row, int n, float level) {
+  EOSIN_FOR_ROW(n, (Rgb{pixel::Solarize(p.r, level), pixel::Solarize(p.g, level),
+                        pixel::Solarize(p.b, level)}))
+}
+// clang-format on
 #undef EOSIN_FOR_ROW
 
 // Sum of luma in 16 fixed lanes: the same order of additions on every instruction set.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What stain transforms need to know about one image, measured at most once for all its views:
-// taken from the tile store where the tiler left it, else from the pixels.
+// taken from the tile store where the tiler left it, else from the pixels. Of one thread.
 #pragma once
 
 #include <array>
@@ -14,8 +14,9 @@ namespace eosin::engine {
 
 class StainFacts {
  public:
-  // Neither is copied; image must outlive this. stored: the store's row of this tile, or null.
+  // image must outlive this. stored: the store's row of this tile (copied), or null.
   StainFacts(const core::Image& image, const core::StainRow* stored);
+  // Of all pixels of the image. LAB comes from the stored row where there is one.
   const core::ColorStats& colors(core::StainSpace space);
   // H and E (Macenko); columns are NaN where the tile holds too little stain.
   const core::StainRow& row();

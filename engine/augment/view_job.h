@@ -26,9 +26,11 @@ struct ViewJob {
   AxisTaps across, down;
   int width, height;  // of the view before rot90
 
-  bool stain;
-  core::StainAffine stains;
-  int op_count;  // colour operations, at most one of each
+  bool clamp;                     // after a filter that overshoots
+  uint8_t stain;                  // StainMap
+  core::StainAffine stains;       // kStainDensity
+  pixel::ChannelAffine channels;  // kStainLab, kStainHsv
+  int op_count;                   // colour operations, at most one of each
   uint8_t ops[4];
   float factor[4];  // by JitterOp; hue in turns
   bool gray;
@@ -93,6 +95,22 @@ EOSIN_ROW void ResizeDownFirst(const ViewJob& job, int y, Planes out) {
   }
   row::FilterInterleaved(job.ring, job.across.start, job.across.weights, job.across.count,
                          job.width, out);
+}
+
+EOSIN_ROW void MapStain(const ViewJob& job, Planes row) {
+  switch (job.stain) {
+    case kStainDensity:
+      row::MapStains(row, job.width, job.stains);
+      break;
+    case kStainLab:
+      row::MapLab(row, job.width, job.channels);
+      break;
+    case kStainHsv:
+      row::MapHsv(row, job.width, job.channels);
+      break;
+    default:
+      break;
+  }
 }
 
 EOSIN_ROW void ColourOp(const ViewJob& job, int op, Planes row, float mean) {
@@ -177,7 +195,8 @@ EOSIN_ROW void RunView(const ViewJob& job) {
     } else {
       view::ResizeAcrossFirst(job, y, &next, row);
     }
-    if (job.stain) row::MapStains(row, job.width, job.stains);
+    if (job.clamp) row::Clamp(row, job.width);
+    view::MapStain(job, row);
     if (contrast_at >= 0) {
       for (int i = 0; i < contrast_at; ++i) view::ColourOp(job, job.ops[i], row, 0.0f);
       luma += row::LumaSum(row, job.width);

@@ -14,20 +14,28 @@ namespace eosin::engine {
 
 class ViewSampler {
  public:
-  // Throws ConfigError (recipe) or DataError (template file).
+  // Throws ConfigError (recipe) or DataError (template file, or one without the space or mixture
+  // that the recipe names).
   explicit ViewSampler(ViewRecipe recipe);
 
   const ViewRecipe& recipe() const { return recipe_; }
   // Whether Draw looks at the facts of the image (Macenko, RandStainNA).
-  bool needs_facts() const;
+  bool needs_facts() const { return recipe_.NeedsFacts(); }
 
   // Pure: depends on the recipe, the stream, the size and, with needs_facts, the facts. facts may
-  // be null unless needs_facts. Each operation has its own place in the stream. Thread-safe.
+  // be null unless needs_facts (std::invalid_argument). Each operation has its own place in the
+  // stream. Thread-safe, one StainFacts a thread. Macenko leaves a tile alone whose stains could
+  // not be fitted or are all but parallel.
   ViewParams Draw(core::PhiloxStream stream, int width, int height, StainFacts* facts) const;
 
  private:
+  void Macenko(core::PhiloxStream& stain, StainFacts& facts, ViewParams* params) const;
+  void RandStainNA(core::PhiloxStream& stain, core::PhiloxStream target, StainFacts& facts,
+                   ViewParams* params) const;
+
   ViewRecipe recipe_;
   std::shared_ptr<const core::StainTemplate> template_;
+  core::StainSpread spread_ = core::StainSpread::kNormal;
 };
 
 }  // namespace eosin::engine

@@ -9,6 +9,7 @@
 
 #include "core/image/codec.h"
 #include "engine/augment/apply.h"
+#include "engine/augment/draw.h"
 #include "engine/augment/pixel_ops.h"
 #include "engine/augment/recipe.h"
 #include "tests/testing.h"
@@ -35,10 +36,15 @@ ViewParams ParamsOf(const nlohmann::json& item) {
   p.brightness = item.at("brightness"), p.contrast = item.at("contrast");
   p.saturation = item.at("saturation"), p.hue = item.at("hue");
   p.gray = item.at("gray"), p.blur_sigma = item.at("blur_sigma"), p.solarize = item.at("solarize");
-  p.hed = item.at("hed");
+  const int basis = item.at("hed");
+  if (basis == 0) return p;
+  float alpha[3], beta[3];
   for (int s = 0; s < 3; ++s) {
-    p.hed_alpha[s] = item.at("hed_alpha")[s], p.hed_beta[s] = item.at("hed_beta")[s];
+    alpha[s] = item.at("hed_alpha")[s], beta[s] = item.at("hed_beta")[s];
   }
+  draw::SetMap(core::HedJitterAffine(
+                   basis == 1 ? core::HedDabMatrix() : core::HedResidualMatrix(), alpha, beta),
+               kModelHedResidual, &p);
   return p;
 }
 
@@ -101,7 +107,9 @@ TEST(ApplyView, NeutralOperationsKeepLevels) {
   const Image source = Noise(40, 40, 3, 2);
   ViewParams params;
   params.jitter = 1;
-  params.hed = kHedResidual;
+  const float ones[3] = {1, 1, 1}, zeros[3] = {};
+  draw::SetMap(core::HedJitterAffine(core::HedResidualMatrix(), ones, zeros), kModelHedResidual,
+               &params);
   EXPECT_LE(WorstDifference(Render(source, params, 40, 40), source), 0);
 }
 
@@ -218,9 +226,9 @@ TEST(ApplyView, RefusesWhatItCannotDo) {
   testing::ExpectError([&] { ApplyView(Image(4, 4, 1), ViewParams(), 2, out, scratch); },
                        core::ExitCode::kUsage, "cannot make a view");
   ViewParams future;
-  future.version = 2;
+  future.version = 3;
   testing::ExpectError([&] { ApplyView(Image(4, 4, 3), future, 2, out, scratch); },
-                       core::ExitCode::kUsage, "version 2");
+                       core::ExitCode::kUsage, "version 3");
 }
 
 // --- draws ---
@@ -238,7 +246,7 @@ double ChiSquare(const std::map<int, int>& counts, int bins, int total) {
 
 TEST(DrawView, ParametersFollowTheirDistributions) {
   ViewRecipe recipe = ViewRecipe::Preset("histology");
-  recipe.jitter_probability = recipe.blur_probability = recipe.hed_probability = 1;
+  recipe.jitter_probability = recipe.blur_probability = recipe.stain_probability = 1;
   const int total = 24000;
   std::map<int, int> turns, order, brightness, hue, sigma, alpha, flips;
   auto bin = [](double value, double low, double high) {
@@ -260,9 +268,9 @@ TEST(DrawView, ParametersFollowTheirDistributions) {
     ++brightness[bin(p.brightness, 0.6, 1.4)];
     ++hue[bin(p.hue, -0.1, 0.1)];
     ++sigma[bin(p.blur_sigma, 0.1, 2.0)];
-    ++alpha[bin(p.hed_alpha[0], 0.95, 1.05)];
-    ASSERT_EQ(p.hed_alpha[2], 1.0f);  // the residual stays
-    ASSERT_EQ(p.hed_beta[2], 0.0f);
+    ++alpha[bin(p.stain_draw[0], 0.95, 1.05)];
+    ASSERT_EQ(p.stain_draw[2], 1.0f);  // the residual stays
+    ASSERT_EQ(p.stain_draw[5], 0.0f);
   }
   // 99.99 % points of chi-square with 3, 23 and 15 degrees of freedom.
   EXPECT_LT(ChiSquare(turns, 4, total), 21.1);
@@ -313,7 +321,8 @@ TEST(DrawView, FallsBackToTheCentre) {
 // A probability changed must not move the other operations' draws.
 TEST(DrawView, OperationsHaveTheirOwnPlaces) {
   ViewRecipe a = ViewRecipe::Preset("simclr"), b = a;
-  b.hflip_probability = b.jitter_probability = b.hed_probability = b.solarize_probability = 1;
+  b.stain = "hed";
+  b.hflip_probability = b.jitter_probability = b.stain_probability = b.solarize_probability = 1;
   b.blur_probability = 1;
   for (uint32_t i = 0; i < 100; ++i) {
     const core::PhiloxStream stream(13, core::DrawPurpose::kView, 0, i);
@@ -340,7 +349,7 @@ TEST(ViewRecipe, PresetsFollowTheTables) {
   EXPECT_EQ(b.solarize_probability, 0.2);
   EXPECT_EQ(a.saturation, 0.2);
   EXPECT_EQ(ViewRecipe::Preset("simclr_cifar").blur_probability, 0);
-  EXPECT_GT(ViewRecipe::Preset("histology").hed_probability, 0);
+  EXPECT_EQ(ViewRecipe::Preset("histology").stain, "hed");
   for (const std::string& name : ViewRecipe::PresetNames()) ViewRecipe::Preset(name).Check();
   testing::ExpectError([] { ViewRecipe::Preset("mixup"); }, core::ExitCode::kUsage, "mixup");
 }

@@ -33,7 +33,8 @@ engine::ViewRecipe PeersRecipe(double hed_probability) {
   engine::ViewRecipe recipe = engine::ViewRecipe::Preset("simclr");
   recipe.crop_scale_min = 0.2;
   recipe.vflip_probability = 0.5;
-  recipe.hed_probability = hed_probability;
+  recipe.stain = "hed";
+  recipe.stain_probability = hed_probability;
   return recipe;
 }
 
