@@ -43,7 +43,9 @@ enum class DrawPurpose : uint32_t {
   kBootstrap = 4,  // resampling in statistics
   kSynth = 5,      // synthetic slides
   kDropout = 6,    // dropout and other draws inside a step
-  kTest = 7
+  kTest = 7,
+  kNeighbour = 8,  // which neighbouring tile a sample is paired with
+  kAnalysis = 9    // draws of analyses: subsets, k-means, projections
 };
 
 // A stream of random numbers for (seed, purpose, epoch, sample, view). Cheap to make; copyable.

@@ -45,15 +45,19 @@ class ImageSource {
   // What the tiler measured of this tile; nothing where it did not.
   virtual std::optional<core::StainRow> stain(int64_t) const { return std::nullopt; }
   virtual std::optional<TilePlace> place(int64_t) const { return std::nullopt; }
+
+  // A weighted mix of sets (mixed_source.h): the weight of each set, and the set of an image. An
+  // epoch has samples of the sets in proportion to the weights (epoch_order.h). One set otherwise.
+  virtual std::vector<double> part_weights() const { return {1.0}; }
+  virtual int64_t part(int64_t) const { return 0; }
 };
 
 // Opens
 //  - a folder that holds tile stores (*.h5, recursively): their tiles in order of path and row,
 //    status 2 (blank) and 3 (bad) left out;
 //  - a folder of pictures (*.png, *.jpg, *.jpeg, recursively): labelled when they lie in two or
-//  more
-//    direct subfolders, whose names are the classes. An index.csv in the folder with the columns
-//    `file` and optionally `class`, `group` gives labels and groups instead, and the order;
+//    more direct subfolders, whose names are the classes. An index.csv in the folder with the
+//    columns `file` and optionally `class`, `group` gives labels and groups instead, and the order;
 //  - a .txt file with one store or picture path a line (relative to the list; # comments), or one
 //    store or picture.
 // DataError "no tiles or images in X" when empty; StoreError/DataError on damage.

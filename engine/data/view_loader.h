@@ -5,7 +5,12 @@
 //
 // An image that does not decode is replaced by the next one in the epoch's order that does; views
 // of the replacement are drawn with the missing sample's key. Replacements are counted and named in
-// the log; more than 10 and more than 1 % of the samples delivered stop the run with DataError.
+// the log; more than 10 and more than 1 % of the samples delivered stop the run with DataError. A
+// neighbour that does not decode counts too; its views are cut from the sample's own image.
+//
+// View v of a sample is drawn from PhiloxStream(seed, kView, epoch, index, v), index being that of
+// the image asked for. When a weighted mix brings an image k times more in one epoch, v has k << 12
+// added, so that its views differ.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +20,8 @@
 #include <vector>
 
 #include "engine/augment/recipe.h"
+#include "engine/augment/view_params.h"
+#include "engine/data/epoch_order.h"
 #include "engine/data/image_source.h"
 
 namespace eosin::engine {
@@ -42,8 +49,12 @@ struct LoaderOptions {
   Payload payload = Payload::kViews;
   // Views after the first are cut, with this chance, from a neighbouring tile of the same slide, at
   // most so many tile strides away (NearbyPatchCL); needs a source with places. 0: never.
+  // A sample has one neighbour, equally likely among all in reach; a tile alone keeps its own.
   double neighbour_probability = 0;
   double neighbour_radius = 1.5;
+  // kRecords does not read images and so cannot see damage: the indices that failed when the
+  // executor loaded them, treated as if they had failed here. Any payload accepts it.
+  std::vector<int64_t> damaged;
   BufferAllocator allocator;  // empty: plain memory, 64-byte aligned
 };
 
@@ -61,18 +72,20 @@ struct Batch {
   std::vector<int64_t> labels;   // (N), -1 without
   std::vector<ViewGroup> groups;
   const uint8_t* views = nullptr;  // groups[0].pixels
-  // kImages, kRecords: (V * N) records, view-major, and the image each is cut from.
+  // With every payload: (V * N) records, view-major, and the image each is cut from: with kImages a
+  // row of `images`, else an index into the source.
   std::vector<ViewParams> records;
-  std::vector<int64_t> record_images;  // kImages: row of `images`; kRecords: index into the source
-  const uint8_t* images = nullptr;     // kImages: (image_count, height, width, 3)
-  int64_t image_count = 0;             // N, more with neighbours
+  std::vector<int64_t> record_images;
+  const uint8_t* images = nullptr;  // kImages: (image_count, height, width, 3)
+  int64_t image_count = 0;          // N own images, then at most N neighbours (0 where unused)
   int64_t size() const { return static_cast<int64_t>(indices.size()); }
 };
 
 class ViewLoader {
  public:
-  // The source must outlive the loader. All views have one size. ConfigError when they have not, or
-  // when batch is larger than the source (with drop_last).
+  // The source must outlive the loader. ConfigError when batch is larger than the source (with
+  // drop_last), when neighbours are asked of a source without places, when kImages or kRecords is
+  // asked of a source without uniform_size(), or when there are 2^32 images or more.
   ViewLoader(const ImageSource& source, std::vector<ViewRecipe> views, LoaderOptions options);
   ~ViewLoader();  // joins the workers, mid-epoch too
   ViewLoader(const ViewLoader&) = delete;
@@ -90,15 +103,14 @@ class ViewLoader {
   double wait_seconds() const;  // time spent blocked in Next so far
   int64_t bad_count() const;    // replaced samples in the batches delivered so far
   size_t buffer_bytes() const;  // memory of the ring
-  int64_t image_size() const;   // pixels a side
-  int64_t view_count() const;
+  int64_t image_size() const;   // pixels a side of the first group's views
+  int64_t view_count() const;   // of an image, all groups together
+  // Sizes and counts of the groups of every batch, without pixels.
+  const std::vector<ViewGroup>& groups() const;
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// The order of an epoch: a permutation of 0..size-1 keyed by (seed, epoch).
-std::vector<int64_t> EpochOrder(int64_t size, uint64_t seed, int64_t epoch);
 
 }  // namespace eosin::engine
