@@ -6,6 +6,7 @@
 // so.
 #pragma once
 
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <vector>
@@ -77,6 +78,21 @@ struct Heatmap {
   std::vector<double> values;  // row-major, rows x columns, >= 0
   bool normalise_rows = true;
   int cell = 84;  // px
+
+  std::string Svg() const;
+};
+
+// Points in a plane whose axes mean nothing (PCA, t-SNE, UMAP): a frame, no ticks, x and y at one
+// scale. Classes differ by colour, from the ninth on by shape too. About 9 bytes a point.
+struct ScatterChart {
+  std::string title;
+  std::vector<double> x, y;        // equal lengths; points that are not finite are left out
+  std::vector<int64_t> groups;     // index into `names`, one a point; negative = drawn grey, below
+  std::vector<std::string> names;  // of the classes, for the legend; empty = no legend
+  bool counts = true;              // the legend says how many points a class has
+  double radius = 0;               // px; 0 = by the number of points
+  int64_t max_points = 5000;       // evenly thinned above; the chart then says so
+  int width = 620, height = 560;
 
   std::string Svg() const;
 };
