@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <numeric>
@@ -53,6 +54,34 @@ std::vector<ViewGroup> GroupsOf(const std::vector<ViewRecipe>& views) {
   return groups;
 }
 
+// A record that only cuts a box of the view's own size: rows are copied.
+bool IsPlainCut(const core::Image& image, const ViewParams& record, int size) {
+  if (record.hflip || record.vflip || record.rot90 || record.jitter || record.gray ||
+      record.stain != kStainOff || record.blur_sigma > 0 || record.solarize <= 1) {
+    return false;
+  }
+  const auto side = static_cast<float>(size);
+  return record.version == kViewParamsVersion && image.channels == 3 && record.crop_w == side &&
+         record.crop_h == side && record.crop_x >= 0 && record.crop_y >= 0 &&
+         record.crop_x == std::floor(record.crop_x) && record.crop_y == std::floor(record.crop_y) &&
+         record.crop_x + side <= static_cast<float>(image.width) &&
+         record.crop_y + side <= static_cast<float>(image.height);
+}
+
+void Execute(const core::Image& image, const ViewParams& record, int size, uint8_t* out,
+             ViewScratch& scratch) {
+  if (!IsPlainCut(image, record, size)) return ApplyView(image, record, size, out, scratch);
+  const auto row_bytes = static_cast<size_t>(size) * 3;
+  const int x = static_cast<int>(record.crop_x), y = static_cast<int>(record.crop_y);
+  if (image.stride() == row_bytes) {
+    std::memcpy(out, image.row(y), row_bytes * static_cast<size_t>(size));
+    return;
+  }
+  for (int i = 0; i < size; ++i) {
+    std::memcpy(out + static_cast<size_t>(i) * row_bytes, image.at(x, y + i), row_bytes);
+  }
+}
+
 }  // namespace
 
 // An image and what is known of it, for as long as one sample is made.
@@ -60,21 +89,27 @@ struct SampleMaker::Loaded {
   int64_t index = -1;
   core::Image image;  // empty with kRecords
   int width = 0, height = 0;
+  std::optional<StainFacts> measured;  // refers to image: not to be moved
+  StainFacts* facts = nullptr;         // only where a sampler needs them
 };
 
 SampleMaker::SampleMaker(const ImageSource& source, std::vector<ViewRecipe> views,
                          const LoaderOptions& options)
     : source_(source),
-      views_(std::move(views)),
       payload_(options.payload),
       seed_(options.seed),
       shuffle_(options.shuffle),
       neighbour_probability_(options.neighbour_probability),
       uniform_size_(source.uniform_size()),
-      groups_(GroupsOf(views_)),
+      groups_(GroupsOf(views)),
       any_damage_(!options.damaged.empty()),
       damaged_(options.damaged.begin(), options.damaged.end()) {
   CheckSource(source, options);
+  for (ViewRecipe& view : views) {
+    samplers_.emplace_back(std::move(view));
+    needs_facts_ = needs_facts_ || samplers_.back().needs_facts();
+  }
+  if (needs_facts_ && payload_ == Payload::kRecords) facts_.emplace(source, samplers_);
   if (!(neighbour_probability_ >= 0 && neighbour_probability_ <= 1)) {
     throw core::ConfigError(
         fmt::format("neighbour_probability = {} is out of range", neighbour_probability_),
@@ -125,7 +160,7 @@ bool SampleMaker::AnyNeighbour(int64_t task) const {
   core::PhiloxStream draw = Stream(core::DrawPurpose::kNeighbour, task, 0);
   draw.Next();  // which neighbour
   bool any = false;
-  for (size_t v = 1; v < views_.size(); ++v) any = WantsNeighbour(draw) || any;
+  for (size_t v = 1; v < samplers_.size(); ++v) any = WantsNeighbour(draw) || any;
   return any;
 }
 
@@ -135,8 +170,8 @@ void SampleMaker::Plan(int64_t step, int64_t first, int64_t samples, BatchSpace*
   batch.step = step;
   batch.indices.assign(count, 0);
   batch.labels.assign(count, -1);
-  batch.records.resize(views_.size() * count);
-  batch.record_images.resize(views_.size() * count);
+  batch.records.resize(samplers_.size() * count);
+  batch.record_images.resize(samplers_.size() * count);
   batch.groups = groups_;
   batch.views = batch.images = nullptr;
   batch.image_count = 0;
@@ -182,15 +217,15 @@ bool SampleMaker::Make(int64_t first, int64_t place, BatchSpace* space, ViewScra
       const Loaded& loaded = from_near ? near : own;
       const size_t row = v * static_cast<size_t>(samples) + n;
       ViewParams& record = batch.records[row];
-      record = DrawView(views_[v], Stream(core::DrawPurpose::kView, task, static_cast<uint32_t>(v)),
-                        loaded.width, loaded.height);
+      record = samplers_[v].Draw(Stream(core::DrawPurpose::kView, task, static_cast<uint32_t>(v)),
+                                 loaded.width, loaded.height, loaded.facts);
       batch.record_images[row] = loaded.index;
       if (payload_ == Payload::kImages) {
         batch.record_images[row] = from_near ? space->neighbour_rows[n] : place;
       } else if (payload_ == Payload::kViews) {
         const size_t at = static_cast<size_t>(k * samples + place) * ViewBytes(group.size);
-        ApplyView(loaded.image, record, static_cast<int>(group.size),
-                  space->buffer + (group.pixels - space->buffer) + at, scratch);
+        Execute(loaded.image, record, static_cast<int>(group.size),
+                space->buffer + (group.pixels - space->buffer) + at, scratch);
       }
     }
   }
@@ -209,6 +244,13 @@ void SampleMaker::Load(int64_t index, core::Image image, Loaded* loaded) {
   const bool read = payload_ != Payload::kRecords;
   loaded->width = read ? loaded->image.width : uniform_size_.first;
   loaded->height = read ? loaded->image.height : uniform_size_.second;
+  if (!needs_facts_) return;
+  if (facts_) {
+    loaded->facts = facts_->Of(index);
+    return;
+  }
+  const std::optional<core::StainRow> stored = source_.stain(index);
+  loaded->facts = &loaded->measured.emplace(loaded->image, stored ? &*stored : nullptr);
 }
 
 // A row that nobody uses, because the tile is alone or its neighbour is damaged, is black.
@@ -246,8 +288,11 @@ std::string SampleMaker::FirstDamage() const {
 
 bool SampleMaker::TryRead(int64_t index, core::Image* image) {
   if (IsDamaged(index)) return false;
-  if (payload_ == Payload::kRecords) return true;
   try {
+    if (payload_ == Payload::kRecords) {
+      if (facts_) facts_->Of(index);  // may read the image
+      return true;
+    }
     *image = source_.Read(index);
   } catch (const core::DataError& error) {
     NoteDamage(index, error.what());

@@ -15,6 +15,8 @@
 
 #include "core/base/philox.h"
 #include "engine/augment/apply.h"
+#include "engine/augment/view_sampler.h"
+#include "engine/data/facts_cache.h"
 #include "engine/data/neighbours.h"
 #include "engine/data/view_loader.h"
 
@@ -34,7 +36,7 @@ class SampleMaker {
               const LoaderOptions& options);
 
   const std::vector<ViewGroup>& groups() const { return groups_; }
-  int64_t view_count() const { return static_cast<int64_t>(views_.size()); }
+  int64_t view_count() const { return static_cast<int64_t>(samplers_.size()); }
   size_t BufferBytes(int64_t samples) const;
 
   // Not while another thread is in Make or Plan.
@@ -63,13 +65,15 @@ class SampleMaker {
   void CopyImage(const Loaded& loaded, int64_t row, BatchSpace* space) const;
 
   const ImageSource& source_;
-  const std::vector<ViewRecipe> views_;
+  std::vector<ViewSampler> samplers_;  // one a view
+  bool needs_facts_ = false;
   const Payload payload_;
   const uint64_t seed_;
   const bool shuffle_;
   const double neighbour_probability_;
   const std::pair<int, int> uniform_size_;
   std::optional<NeighbourIndex> neighbours_;
+  std::optional<FactsCache> facts_;  // kRecords
   std::vector<ViewGroup> groups_;
 
   int64_t epoch_ = 0;
