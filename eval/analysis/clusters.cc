@@ -29,6 +29,7 @@ struct Labelled {
 
 Labelled KeepLabelled(const at::Tensor& features, const at::Tensor& labels) {
   CheckLabels(features, labels);
+  CheckFinite(features);
   Labelled kept{features, labels.contiguous(), {}, 0};
   const at::Tensor mask = labels.ge(0);
   if (!mask.all().item<bool>()) {

@@ -47,6 +47,13 @@ void CheckLabels(const at::Tensor& features, const at::Tensor& labels) {
   }
 }
 
+void CheckFinite(const at::Tensor& features) {
+  if (!features.isfinite().all().item<bool>()) {
+    throw core::DataError("features hold values that are not finite",
+                          "the encoder diverged, or was fed damaged images; look at its run");
+  }
+}
+
 at::Tensor AtLeastFloat(const at::Tensor& features) {
   return features.scalar_type() == at::kDouble ? features : features.to(at::kFloat);
 }

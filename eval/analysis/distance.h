@@ -23,6 +23,9 @@ void CheckRows(const at::Tensor& features);
 void CheckSameRows(const at::Tensor& x, const at::Tensor& y);
 void CheckLabels(const at::Tensor& features, const at::Tensor& labels);
 
+// DataError when a value is not finite; reads from the device.
+void CheckFinite(const at::Tensor& features);
+
 at::Tensor AtLeastFloat(const at::Tensor& features);  // fp64 stays, all else becomes fp32
 at::Tensor UnitRows(const at::Tensor& features);      // AtLeastFloat, each row of length 1 (or 0)
 // Rows between which `distance` is a function of the dot product and the norms, and precise:

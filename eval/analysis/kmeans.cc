@@ -113,6 +113,7 @@ at::Tensor MoveCentres(const at::Tensor& rows, int64_t k, Assigned* assigned) {
 
 KMeansResult KMeans(const at::Tensor& features, const KMeansOptions& options) {
   CheckRows(features);
+  CheckFinite(features);
   const at::NoGradGuard no_grad;
   const int64_t n = features.size(0);
   if (n == 0 || options.clusters < 1) {
