@@ -9,6 +9,7 @@ namespace eosin::tools {
 int RunTile(int argc, char** argv);
 int RunSynth(int argc, char** argv);
 int RunVerify(int argc, char** argv);
+int RunStain(int argc, char** argv);
 int RunInspect(int argc, char** argv);
 int RunDoctor(int argc, char** argv);
 

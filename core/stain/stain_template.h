@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -47,12 +48,15 @@ struct StainTemplate {
 enum class StainSpread : uint8_t { kNormal, kLaplace, kUniform, kMixture };
 
 // One target. Components are drawn with their spread times (1 + std_hyper) (normal, Laplace of that
-// deviation, uniform within 3 deviations), deviations kept above 0. kMixture needs a mixture.
+// deviation, uniform within 3 deviations; of a mixture, a component's deviations grow likewise).
+// The deviations drawn are at least a twentieth of their center. kMixture needs a mixture
+// (ConfigError).
 ColorStats DrawTarget(const StainSpaceFit& fit, StainSpread spread, double std_hyper,
                       PhiloxStream& draw);
 
-// components = 0: no mixture. rows: one vector a tile, at least 2. Deterministic (EM started by
-// Philox k-means++ from `seed`).
+// components = 0: no mixture; -1: as many as the Bayesian information criterion wants (mixture.h).
+// rows: one vector a tile, at least 2 (DataError). Deterministic (EM started by Philox k-means++
+// from `seed`).
 StainSpaceFit FitStainSpace(const std::vector<StainVector>& rows, int components, uint64_t seed);
 
 }  // namespace eosin::core
