@@ -23,6 +23,9 @@ class Subset : public engine::ImageSource {
   std::string group(int64_t i) const override { return source_.group(At(i)); }
   int64_t label(int64_t i) const override { return source_.label(At(i)); }
   const std::vector<std::string>& classes() const override { return source_.classes(); }
+  std::pair<int, int> uniform_size() const override { return source_.uniform_size(); }
+  std::optional<core::StainRow> stain(int64_t i) const override { return source_.stain(At(i)); }
+  std::optional<engine::TilePlace> place(int64_t i) const override { return source_.place(At(i)); }
 
  private:
   int64_t At(int64_t i) const { return indices_.at(static_cast<size_t>(i)); }

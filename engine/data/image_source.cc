@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <fstream>
+#include <mutex>
 #include <numeric>
 #include <sstream>
 
@@ -10,6 +12,7 @@
 #include "core/base/files.h"
 #include "core/formats/csv.h"
 #include "core/image/codec.h"
+#include "engine/data/binary_sets.h"
 #include "engine/data/store_source.h"
 
 namespace eosin::engine {
@@ -24,6 +27,39 @@ bool IsPicture(const fs::path& path) {
   return std::find(kPictures.begin(), kPictures.end(), extension) != kPictures.end();
 }
 bool IsStore(const fs::path& path) { return core::Extension(path) == ".h5"; }
+
+// Width and height from the file's first bytes, or from all of it where a long EXIF block hides
+// them; {0, 0} when it does not say.
+std::pair<int, int> HeaderSize(const fs::path& path) {
+  for (const size_t limit : {size_t{4096}, size_t{1} << 40}) {
+    std::ifstream file(path, std::ios::binary);
+    std::vector<uint8_t> bytes;
+    for (size_t step = 4096; file && bytes.size() < limit; step = 1 << 20) {
+      const size_t had = bytes.size();
+      bytes.resize(had + step);
+      file.read(reinterpret_cast<char*>(bytes.data() + had), static_cast<std::streamsize>(step));
+      bytes.resize(had + static_cast<size_t>(file.gcount()));
+    }
+    try {
+      std::pair<int, int> size{0, 0};
+      core::ImageSize(bytes, path.string(), &size.first, &size.second);
+      return size;
+    } catch (const core::DataError&) {
+    }
+  }
+  return {0, 0};
+}
+
+std::pair<int, int> CommonSize(const std::vector<fs::path>& paths) {
+  std::pair<int, int> common{0, 0};
+  for (const fs::path& path : paths) {
+    const std::pair<int, int> size = HeaderSize(path);
+    if (size.first == 0 || size == common) continue;
+    if (common.first != 0) return {0, 0};
+    common = size;
+  }
+  return common;
+}
 
 class PictureSource : public ImageSource {
  public:
@@ -51,6 +87,11 @@ class PictureSource : public ImageSource {
     return labels_.empty() ? -1 : labels_[static_cast<size_t>(index)];
   }
   const std::vector<std::string>& classes() const override { return classes_; }
+  // From the pictures' headers, on the first question; pictures that say nothing are left out.
+  std::pair<int, int> uniform_size() const override {
+    std::call_once(size_once_, [this] { uniform_size_ = CommonSize(paths_); });
+    return uniform_size_;
+  }
 
  private:
   const fs::path& At(int64_t index) const { return paths_.at(static_cast<size_t>(index)); }
@@ -60,6 +101,8 @@ class PictureSource : public ImageSource {
   std::vector<std::string> classes_;
   std::vector<int64_t> labels_;
   std::vector<std::string> groups_;
+  mutable std::once_flag size_once_;
+  mutable std::pair<int, int> uniform_size_{0, 0};
 };
 
 class SelectedSource : public ImageSource {
@@ -72,6 +115,13 @@ class SelectedSource : public ImageSource {
   std::string group(int64_t index) const override { return source_->group(At(index)); }
   int64_t label(int64_t index) const override { return source_->label(At(index)); }
   const std::vector<std::string>& classes() const override { return source_->classes(); }
+  std::pair<int, int> uniform_size() const override { return source_->uniform_size(); }
+  std::optional<core::StainRow> stain(int64_t index) const override {
+    return source_->stain(At(index));
+  }
+  std::optional<TilePlace> place(int64_t index) const override { return source_->place(At(index)); }
+  std::vector<double> part_weights() const override { return source_->part_weights(); }
+  int64_t part(int64_t index) const override { return source_->part(At(index)); }
 
  private:
   int64_t At(int64_t index) const { return indices_.at(static_cast<size_t>(index)); }
@@ -112,6 +162,8 @@ std::unique_ptr<ImageSource> OpenIndexed(const fs::path& folder, const core::Csv
 }
 
 std::unique_ptr<ImageSource> OpenFolder(const fs::path& folder) {
+  const fs::path binary = FindBinarySet(folder);
+  if (!binary.empty()) return OpenBinaryFolder(binary);
   std::vector<fs::path> stores = core::ListFiles(folder, {".h5"}, true);
   if (!stores.empty()) return MakeStoreSource(std::move(stores), folder);
   if (fs::is_regular_file(folder / "index.csv")) {
@@ -126,20 +178,30 @@ std::unique_ptr<ImageSource> OpenFolder(const fs::path& folder) {
 
 std::unique_ptr<ImageSource> OpenPaths(std::vector<fs::path> paths, const fs::path& root,
                                        const std::string& source) {
-  const bool stores = !paths.empty() && IsStore(paths[0]);
+  struct Kind {
+    bool (*matches)(const fs::path&);
+    const char* name;
+  };
+  static constexpr Kind kKinds[] = {{IsStore, "tile store"},
+                                    {IsBinarySet, "CIFAR-10 or STL-10 file"},
+                                    {IsPicture, "PNG or JPEG picture"}};
+  const Kind* kind = &kKinds[2];
+  for (const Kind& candidate : kKinds) {
+    if (!paths.empty() && candidate.matches(paths[0])) kind = &candidate;
+  }
   for (const fs::path& path : paths) {
     if (!fs::is_regular_file(path)) {
       throw core::DataError(fmt::format("{} names {}, which does not exist", source, path.string()),
                             "paths in a list are relative to the list's folder, or absolute");
     }
-    if (stores ? !IsStore(path) : !IsPicture(path)) {
-      throw core::DataError(
-          fmt::format("{} is not a {}", path.string(),
-                      stores ? "tile store" : "PNG or JPEG picture"),
-          "a list holds either tile stores (.h5) or pictures (.png, .jpg, .jpeg), not both");
+    if (!kind->matches(path)) {
+      throw core::DataError(fmt::format("{} is not a {}", path.string(), kind->name),
+                            "a list holds either tile stores (.h5), pictures (.png, .jpg, .jpeg) "
+                            "or CIFAR-10 and STL-10 files (.bin)");
     }
   }
-  if (stores) return MakeStoreSource(std::move(paths), root);
+  if (kind == &kKinds[0]) return MakeStoreSource(std::move(paths), root);
+  if (kind == &kKinds[1]) return OpenBinaryFiles(paths, root);
   return std::make_unique<PictureSource>(std::move(paths), root);
 }
 

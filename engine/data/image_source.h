@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A set of images to train on or to embed, by index: tiles of tile stores, or picture files.
-// Nothing is held in memory but the list; images are read and decoded on demand, by any number of
-// threads.
+// A set of images to train on or to embed, by index: tiles of tile stores, picture files, or the
+// binary files of CIFAR-10 and STL-10. Nothing is held in memory but the list; images are read and
+// decoded on demand, by any number of threads.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +32,9 @@ class ImageSource {
   virtual core::Image Read(int64_t index) const = 0;
   // A name for messages and tables: "store.h5#12", or the picture's path below the folder.
   virtual std::string name(int64_t index) const = 0;
-  // Slide or patient key for grouped splits: the store's stem, the picture's stem, or the column
-  // `group` of the folder's index.csv.
+  // Slide or patient key for grouped splits: the patient that the tiler stored, else the store's
+  // stem; the picture's stem, or the column `group` of the folder's index.csv. Images of CIFAR-10
+  // and STL-10 are each their own group.
   virtual std::string group(int64_t index) const = 0;
   // Index into classes(), -1 without a label.
   virtual int64_t label(int64_t index) const = 0;
@@ -58,8 +59,10 @@ class ImageSource {
 //  - a folder of pictures (*.png, *.jpg, *.jpeg, recursively): labelled when they lie in two or
 //    more direct subfolders, whose names are the classes. An index.csv in the folder with the
 //    columns `file` and optionally `class`, `group` gives labels and groups instead, and the order;
-//  - a .txt file with one store or picture path a line (relative to the list; # comments), or one
-//    store or picture.
+//  - a folder of CIFAR-10 or STL-10 in their published binaries (binary_sets.h): what is there to
+//    train on, not the test images;
+//  - a .txt file with one store, picture or binary path a line (relative to the list; # comments),
+//    or one such file.
 // DataError "no tiles or images in X" when empty; StoreError/DataError on damage.
 std::unique_ptr<ImageSource> OpenImageSource(const std::filesystem::path& path);
 

@@ -29,18 +29,21 @@ void CheckSource(const ImageSource& source, const LoaderOptions& options) {
                             "draws are keyed by 32 bits: split the set into parts of less than "
                             "4,294,967,296 images");
   }
-  const bool uniform = source.uniform_size().first > 0;
-  if (options.payload != Payload::kViews && !uniform) {
-    throw core::ConfigError("the images of the set have different sizes",
-                            "let the loader make the views (placement = host), or tile at one "
-                            "size");
-  }
   for (const int64_t index : options.damaged) {
     if (index < 0 || index >= size) {
       throw core::ConfigError(fmt::format("damaged image {} of {}", index, size),
                               "give indices into the set");
     }
   }
+}
+
+// Where images or records travel. Looking may open every picture, so not for views.
+std::pair<int, int> UniformSize(const ImageSource& source, Payload payload) {
+  if (payload == Payload::kViews) return {0, 0};
+  const std::pair<int, int> size = source.uniform_size();
+  if (size.first > 0 && size.second > 0) return size;
+  throw core::ConfigError("the images of the set have different sizes",
+                          "let the loader make the views (placement = host), or tile at one size");
 }
 
 std::vector<ViewGroup> GroupsOf(const std::vector<ViewRecipe>& views) {
@@ -100,7 +103,7 @@ SampleMaker::SampleMaker(const ImageSource& source, std::vector<ViewRecipe> view
       seed_(options.seed),
       shuffle_(options.shuffle),
       neighbour_probability_(options.neighbour_probability),
-      uniform_size_(source.uniform_size()),
+      uniform_size_(UniformSize(source, payload_)),
       groups_(GroupsOf(views)),
       any_damage_(!options.damaged.empty()),
       damaged_(options.damaged.begin(), options.damaged.end()) {

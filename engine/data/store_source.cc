@@ -2,6 +2,7 @@
 #include "engine/data/store_source.h"
 
 #include <algorithm>
+#include <array>
 #include <mutex>
 
 #include "core/base/error.h"
@@ -17,8 +18,12 @@ struct Store {
   std::string name, group;
   int64_t first = 0;  // index of its first tile in the source
   int64_t count = 0;
-  std::vector<int32_t> rows;    // of the kept tiles; empty when all are kept
-  std::vector<int64_t> labels;  // a tile; or one for all
+  std::vector<int32_t> rows;          // of the kept tiles; empty when all are kept
+  std::vector<int64_t> labels;        // a tile; or one for all
+  int tile_size = 0;                  // px
+  double stride = 0;                  // level-0 pixels; 0 unknown
+  bool stain_read = false;            // stain is filled on the first question
+  std::vector<core::StainRow> stain;  // a row of the store; empty without
   std::shared_ptr<core::TileStoreReader> reader;
   uint64_t used = 0;
 };
@@ -59,6 +64,29 @@ class StoreSource : public ImageSource {
     if (store.labels.size() == 1) return store.labels[0];
     return store.labels[static_cast<size_t>(Row(store, index))];
   }
+  std::pair<int, int> uniform_size() const override { return uniform_size_; }
+
+  std::optional<core::StainRow> stain(int64_t index) const override {
+    Store& store = Find(index);
+    std::unique_lock lock(mutex_);
+    if (!store.stain_read) {
+      lock.unlock();
+      std::vector<core::StainRow> rows = ReadStain(*Reader(store));
+      lock.lock();
+      if (!store.stain_read) store.stain = std::move(rows);
+      store.stain_read = true;
+    }
+    if (store.stain.empty()) return std::nullopt;
+    return store.stain.at(static_cast<size_t>(Row(store, index)));
+  }
+  std::optional<TilePlace> place(int64_t index) const override {
+    Store& store = Find(index);
+    if (!(store.stride > 0)) return std::nullopt;
+    const auto corner = Reader(store)->coords(Row(store, index));
+    return TilePlace{.slide = &store - stores_.data(),
+                     .x = static_cast<double>(corner.x) / store.stride,
+                     .y = static_cast<double>(corner.y) / store.stride};
+  }
 
  private:
   Store& Find(int64_t index) const {
@@ -90,6 +118,23 @@ class StoreSource : public ImageSource {
     --open_;
   }
 
+  // Columns by name; nothing unless all are there.
+  static std::vector<core::StainRow> ReadStain(const core::TileStoreReader& reader) {
+    const std::vector<std::string> columns = reader.stain_columns();
+    std::array<size_t, core::kStainColumns.size()> from{};
+    for (size_t c = 0; c < from.size(); ++c) {
+      const auto found = std::find(columns.begin(), columns.end(), core::kStainColumns[c]);
+      if (found == columns.end()) return {};
+      from[c] = static_cast<size_t>(found - columns.begin());
+    }
+    const std::vector<float> values = reader.ReadStain();
+    std::vector<core::StainRow> rows(static_cast<size_t>(reader.size()));
+    for (size_t r = 0; r < rows.size(); ++r) {
+      for (size_t c = 0; c < from.size(); ++c) rows[r][c] = values[r * columns.size() + from[c]];
+    }
+    return rows;
+  }
+
   bool HaveTileLabels() {
     for (Store& store : stores_) {
       const std::vector<std::string> names = Reader(store)->label_names();
@@ -102,6 +147,10 @@ class StoreSource : public ImageSource {
 
   void ReadIndex(Store& store, bool tile_labels) {
     const auto reader = Reader(store);
+    const core::TileStoreInfo& info = reader->info();
+    if (!info.patient.empty()) store.group = info.patient;
+    store.tile_size = static_cast<int>(info.tile_size);
+    store.stride = static_cast<double>(info.stride) * info.downsample;
     bool all = true;
     for (int64_t i = 0; i < reader->size(); ++i) {
       const core::TileStatus status = reader->status(i);
@@ -115,6 +164,7 @@ class StoreSource : public ImageSource {
     store.count = static_cast<int64_t>(store.rows.size());
     if (all) std::vector<int32_t>().swap(store.rows);
     size_ += store.count;
+    if (store.count > 0) NoteSize(store.tile_size);
     if (!tile_labels) return;
     store.labels = reader->ReadLabels(label_name_);
     if (store.labels.size() == 1) store.labels.push_back(-1);  // one label would stand for all
@@ -123,7 +173,13 @@ class StoreSource : public ImageSource {
     }
   }
 
-  mutable std::mutex mutex_;  // readers, used, open_, clock_
+  void NoteSize(int side) {
+    if (!size_seen_) uniform_size_ = {side, side};
+    if (uniform_size_.first != side) uniform_size_ = {0, 0};
+    size_seen_ = true;
+  }
+
+  mutable std::mutex mutex_;  // readers, used, stain_read, stain, open_, clock_
   mutable std::vector<Store> stores_;
   mutable int open_ = 0;
   mutable uint64_t clock_ = 0;
@@ -131,6 +187,8 @@ class StoreSource : public ImageSource {
   std::string label_name_;
   size_t class_count_ = 0;
   int64_t size_ = 0;
+  bool size_seen_ = false;
+  std::pair<int, int> uniform_size_{0, 0};
 };
 
 }  // namespace
