@@ -3,12 +3,14 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/cat.h>
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/topk.h>
 #include <ATen/ops/zeros.h>
+#include <fmt/format.h>
 #include <algorithm>
+#include <numeric>
 
 #include "core/base/error.h"
 
@@ -20,40 +22,106 @@ at::Tensor Normalized(const at::Tensor& features) {
   return values / values.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-12);
 }
 
+struct Nearest {
+  at::Tensor votes, index;  // (m, k), nearest first
+};
+
+// `bank` and `queries` as Prepare made them.
+Nearest Search(const at::Tensor& bank, const at::Tensor& queries, int64_t k,
+               const KnnOptions& options) {
+  if (options.vote == KnnVote::kExp) {
+    auto [similarity, index] = at::topk(at::matmul(queries, bank.t()), k, 1);
+    // Relative to the nearest: the winner is the same, and a low temperature cannot overflow.
+    const at::Tensor best = similarity.narrow(1, 0, 1);
+    return {((similarity - best) / options.temperature).exp(), index};
+  }
+  const at::Tensor squares = at::addmm(bank.square().sum(1).unsqueeze(0), queries, bank.t(), 1, -2);
+  const at::Tensor index = std::get<1>(at::topk(squares, k, 1, /*largest=*/false));
+  // The expanded square has no digits left between near duplicates, where 1 / d is largest.
+  const at::Tensor found =
+      bank.index_select(0, index.flatten()).view({queries.size(0), k, bank.size(1)});
+  const at::Tensor distance = (found - queries.unsqueeze(1)).square_().sum(2).sqrt_();
+  const auto [sorted, order] = distance.sort(/*stable=*/true, /*dim=*/1, /*descending=*/false);
+  return {(sorted + 1e-5).reciprocal(), index.gather(1, order)};
+}
+
 }  // namespace
 
-at::Tensor KnnPredict(const at::Tensor& bank, const at::Tensor& bank_labels,
-                      const at::Tensor& queries, int64_t classes, const KnnOptions& options) {
+at::Tensor KnnPredictMany(const at::Tensor& bank, const at::Tensor& bank_labels,
+                          const at::Tensor& queries, int64_t classes,
+                          const std::vector<int64_t>& ks, const KnnOptions& options) {
   if (bank.dim() != 2 || queries.dim() != 2 || bank.size(0) == 0 ||
       bank.size(1) != queries.size(1) || bank_labels.numel() != bank.size(0)) {
     throw core::DataError("kNN needs features (N,D) with N labels, and queries (M,D)",
                           "give it the features of one encoder");
   }
-  const at::NoGradGuard no_grad;
-  const int64_t k = std::min(options.k, bank.size(0));
-  const at::Tensor keys = Normalized(bank).t();
-  const at::Tensor labels = bank_labels.to(at::kLong);
-  std::vector<at::Tensor> predictions;
-  for (int64_t begin = 0; begin < queries.size(0); begin += options.block) {
-    const int64_t count = std::min(options.block, queries.size(0) - begin);
-    const at::Tensor block = Normalized(queries.narrow(0, begin, count));
-    const auto [similarity, nearest] = at::topk(at::matmul(block, keys), k, 1);
-    const at::Tensor votes = (similarity / options.temperature).exp();
-    at::Tensor scores = at::zeros({count, classes}, votes.options());
-    scores.scatter_add_(1, labels.index_select(0, nearest.flatten()).view_as(nearest), votes);
-    predictions.push_back(scores.argmax(1));
+  for (const int64_t k : ks) {
+    if (k >= 1) continue;
+    throw core::ConfigError(fmt::format("kNN with k = {}", k), "use a k of 1 or more");
   }
-  if (predictions.empty()) return at::empty({0}, labels.options());
-  return at::cat(predictions);
+  const at::NoGradGuard no_grad;
+  const int64_t lists = static_cast<int64_t>(ks.size()), count = queries.size(0);
+  const at::Tensor labels = bank_labels.to(at::kLong);
+  at::Tensor predicted = at::empty({lists, count}, labels.options());
+  if (ks.empty() || count == 0) return predicted;
+  // Ascending, so that each k adds its votes to those of the k before.
+  std::vector<size_t> order(ks.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return ks[a] < ks[b]; });
+  const int64_t most = std::min(ks[order.back()], bank.size(0));
+  // Euclidean distances do not change when all rows are moved; their digits do.
+  const bool exp_vote = options.vote == KnnVote::kExp;
+  const at::Tensor centre = exp_vote ? at::Tensor() : bank.to(at::kFloat).mean(0, true);
+  const auto prepare = [&](const at::Tensor& rows) {
+    return exp_vote ? Normalized(rows) : rows.to(at::kFloat) - centre;
+  };
+  const at::Tensor keys = prepare(bank);
+  // The Euclidean search holds (block, k, D).
+  const int64_t block = exp_vote ? options.block : std::min<int64_t>(options.block, 64);
+  for (int64_t begin = 0; begin < count; begin += block) {
+    const int64_t rows = std::min(block, count - begin);
+    const Nearest near = Search(keys, prepare(queries.narrow(0, begin, rows)), most, options);
+    const at::Tensor voted = labels.index_select(0, near.index.flatten()).view_as(near.index);
+    at::Tensor scores = at::zeros({rows, classes}, near.votes.options());
+    int64_t done = 0;
+    for (const size_t list : order) {
+      const int64_t k = std::min(ks[list], most);
+      if (k > done) {
+        scores.scatter_add_(1, voted.narrow(1, done, k - done),
+                            near.votes.narrow(1, done, k - done));
+      }
+      done = k;
+      predicted[static_cast<int64_t>(list)].narrow(0, begin, rows).copy_(scores.argmax(1));
+    }
+  }
+  return predicted;
+}
+
+at::Tensor KnnPredict(const at::Tensor& bank, const at::Tensor& bank_labels,
+                      const at::Tensor& queries, int64_t classes, const KnnOptions& options) {
+  return KnnPredictMany(bank, bank_labels, queries, classes, {options.k}, options)[0];
+}
+
+std::vector<double> KnnAccuracies(const at::Tensor& bank, const at::Tensor& bank_labels,
+                                  const at::Tensor& queries, const at::Tensor& query_labels,
+                                  int64_t classes, const std::vector<int64_t>& ks,
+                                  const KnnOptions& options) {
+  if (queries.size(0) == 0) {
+    throw core::DataError("kNN accuracy of no queries", "give it at least one labelled image");
+  }
+  const at::Tensor predicted = KnnPredictMany(bank, bank_labels, queries, classes, ks, options);
+  const at::Tensor right = predicted.eq(query_labels.to(at::kLong).unsqueeze(0))
+                               .to(at::kDouble)
+                               .mean(1)
+                               .cpu()
+                               .contiguous();
+  const double* shares = right.const_data_ptr<double>();
+  return {shares, shares + right.numel()};
 }
 
 double KnnAccuracy(const at::Tensor& bank, const at::Tensor& bank_labels, const at::Tensor& queries,
                    const at::Tensor& query_labels, int64_t classes, const KnnOptions& options) {
-  if (queries.size(0) == 0) {
-    throw core::DataError("kNN accuracy of no queries", "give it at least one labelled image");
-  }
-  const at::Tensor predicted = KnnPredict(bank, bank_labels, queries, classes, options);
-  return predicted.eq(query_labels.to(at::kLong)).to(at::kDouble).mean().item<double>();
+  return KnnAccuracies(bank, bank_labels, queries, query_labels, classes, {options.k}, options)[0];
 }
 
 }  // namespace eosin::eval
