@@ -4,6 +4,11 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "engine/data/placement.h"
+
+#ifdef EOSIN_WITH_CUDA
+#include "engine/data/cuda_feed.h"
+#endif
 
 namespace eosin::engine {
 namespace {
@@ -41,17 +46,14 @@ class CpuFeed : public ViewFeed {
 
 }  // namespace
 
-static void CheckPlacement(const std::string& placement) {
-  if (placement == "auto" || placement == "resident" || placement == "streamed" ||
-      placement == "host") {
-    return;
-  }
-  throw core::ConfigError("unknown placement " + placement, "auto, resident, streamed or host");
-}
-
 std::unique_ptr<ViewFeed> MakeViewFeed(const ImageSource& source, std::vector<ViewRecipe> views,
                                        const FeedOptions& options, const Compute& compute) {
   CheckPlacement(options.placement);
+#ifdef EOSIN_WITH_CUDA
+  if (compute.device.is_cuda()) {
+    return MakeCudaFeed(source, std::move(views), options, compute.device);
+  }
+#endif
   if (compute.device.is_cpu()) {
     if (options.placement == "resident" || options.placement == "streamed") {
       throw core::ConfigError(
