@@ -145,9 +145,9 @@ EOSIN_PIXEL Rgb MapLab(Rgb p, const ChannelAffine& m) {
   const float g = LinearOf(p.g * 0.00392156862745098f);
   const float b = LinearOf(p.b * 0.00392156862745098f);
   // sRGB to XYZ, rows divided by the white point (.95047, 1, 1.08883).
-  const float x = LabCurve(0.43395276f * r + 0.37621941f * g + 0.18982783f * b);
+  const float x = LabCurve(0.433946363f * r + 0.376213873f * g + 0.189825034f * b);
   const float y = LabCurve(0.212671f * r + 0.71516f * g + 0.072169f * b);
-  const float z = LabCurve(0.01775659f * r + 0.10946962f * g + 0.87277398f * b);
+  const float z = LabCurve(0.017756675f * r + 0.109468879f * g + 0.872704646f * b);
   const float lightness = (116.0f * y - 16.0f) * m.scale[0] + m.offset[0];
   const float red_green = 500.0f * (x - y) * m.scale[1] + m.offset[1];
   const float yellow_blue = 200.0f * (y - z) * m.scale[2] + m.offset[2];

@@ -26,7 +26,7 @@ struct ViewJob {
   AxisTaps across, down;
   int width, height;  // of the view before rot90
 
-  bool clamp;                     // after a filter that overshoots
+  bool clamp;                     // the filter overshoots (bicubic)
   uint8_t stain;                  // StainMap
   core::StainAffine stains;       // kStainDensity
   pixel::ChannelAffine channels;  // kStainLab, kStainHsv
@@ -66,6 +66,7 @@ EOSIN_ROW void ResizeAcrossFirst(const ViewJob& job, int y, int* next, Planes ou
     row::PackRow(job.source + s * job.source_stride, job.packed, job.source_width);
     row::FilterPacked(job.packed, job.across.start, job.across.weights, job.across.count, n,
                       {slot, slot + n, slot + 2 * n});
+    if (job.clamp) row::Clamp({slot, slot + n, slot + 2 * n}, n);
     *next = s + 1;
   }
   for (int k = 0; k < count; ++k) {
@@ -185,12 +186,14 @@ EOSIN_ROW void RunView(const ViewJob& job) {
   for (int i = 0; i < job.op_count; ++i) {
     if (job.ops[i] == kContrast) contrast_at = i;
   }
-  const bool shrink = job.source_height > job.height;
+  // A filter that overshoots goes across first and is clamped after each pass, as PIL's is; else
+  // the cheaper order.
+  const bool down_first = job.source_height > job.height && !job.clamp;
   int next = 0;
   double luma = 0;
   for (int y = 0; y < job.height; ++y) {
     const row::Planes row = view::PlaneRow(job, y);
-    if (shrink) {
+    if (down_first) {
       view::ResizeDownFirst(job, y, row);
     } else {
       view::ResizeAcrossFirst(job, y, &next, row);

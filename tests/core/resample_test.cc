@@ -70,6 +70,35 @@ TEST(Resample, WeightsSumToOneInsideTheAxis) {
   }
 }
 
+// Twice as large: offsets of a quarter of a pixel; Keys' cubic at 0.25, 0.75, 1.25, 1.75.
+TEST(Resample, CubicWeightsByHand) {
+  ResampleTaps taps;
+  ComputeTaps(8, 0, 8, 16, &taps, Filter::kBicubic);
+  const double wanted[4] = {-0.0234375, 0.2265625, 0.8671875, -0.0703125};
+  for (int input = 0; input < 8; ++input) {  // output 6 lies at 3.25, pixel centres at n + 0.5
+    const int k = input - taps.start[6];
+    const double weight = k >= 0 && k < taps.count ? double{taps.weight(k, 6)} : 0.0;
+    const bool inside = input >= 1 && input <= 4;
+    EXPECT_NEAR(weight, inside ? wanted[input - 1] : 0, 1e-7) << input;
+  }
+  ComputeTaps(8, 0, 8, 8, &taps, Filter::kBicubic);  // the same size: a copy
+  for (int i = 0; i < 8; ++i) {
+    for (int k = 0; k < taps.count; ++k) {
+      EXPECT_EQ(taps.weight(k, i), taps.start[i] + k == i ? 1.0f : 0.0f);
+    }
+  }
+  for (const int output : {1, 3, 5, 19}) {
+    ComputeTaps(11, 1.5, 8.25, output, &taps, Filter::kBicubic);
+    for (int i = 0; i < output; ++i) {
+      double sum = 0;
+      for (int k = 0; k < taps.count; ++k) sum += double{taps.weight(k, i)};
+      EXPECT_NEAR(sum, 1, 1e-5);
+      EXPECT_GE(taps.start[i], 1);
+      EXPECT_LE(taps.start[i] + taps.count, 10);
+    }
+  }
+}
+
 TEST(Resample, EqualsPillow) {
   const auto folder = testing::FixtureFolder() / "views";
   std::ifstream file(folder / "views.json");

@@ -3,9 +3,11 @@
 
 Run in the parity venv:  python tests/parity/make_view_fixtures.py tests/fixtures/views
 Single colour operations run on uint8 tensors, as users run them; chains run on float tensors, since
-uint8 tensors truncate after every operation and eosin does not. Stain cases use the formulas of
-core/stain/hed.h in float64 with scikit-image's matrices.
+uint8 tensors truncate after every operation and eosin does not. Stain cases use float64: HED jitter
+the formulas of core/stain/hed.h with scikit-image's matrices, Macenko numpy's pinv, Reinhard's
+transfer scikit-image's colour spaces.
 """
+import itertools
 import json
 import pathlib
 import sys
@@ -13,7 +15,7 @@ import sys
 import numpy as np
 import torch
 from PIL import Image
-from skimage.color import hed_from_rgb, rgb_from_hed, rgb2hed, hed2rgb
+from skimage.color import hed_from_rgb, hed2rgb, hsv2rgb, lab2rgb, rgb2hed, rgb2hsv, rgb2lab, rgb_from_hed
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
@@ -44,12 +46,62 @@ def stain_matrix(basis):
     return np.stack([h, e, r / np.linalg.norm(r)])
 
 
-def jitter_stains(image, p):  # float CHW 0..1
+def density(image):  # float HWC 0..1
+    return -np.log((image * 255 + 1) / 256)
+
+
+def level(od):  # the inverse, 0..1
+    return (256 * np.exp(-od) - 1) / 255
+
+
+def jitter_stains(image, p):
     matrix = stain_matrix(p["hed"])
-    od = -np.log((image.double().numpy().transpose(1, 2, 0) * 255 + 1) / 256)
-    stains = od @ np.linalg.inv(matrix) * p["hed_alpha"] + p["hed_beta"]
-    level = 256 * np.exp(-(stains @ matrix)) - 1
-    return torch.from_numpy((np.clip(level, 0, 255) / 255).transpose(2, 0, 1)).float()
+    stains = density(image) @ np.linalg.inv(matrix) * p["hed_alpha"] + p["hed_beta"]
+    return level(stains @ matrix)
+
+
+def perturb_macenko(image, m):
+    stains = np.array(m["stains"])
+    od = density(image)
+    concentration = od @ np.linalg.pinv(stains)
+    rest = od - concentration @ stains
+    first = stains[0] / np.linalg.norm(stains[0])
+    second = stains[1] - stains[1] @ first * first
+    second /= np.linalg.norm(second)
+    turned = []
+    for stain, angle in zip(stains, m["angle"]):
+        x, y = stain @ first, stain @ second
+        turned.append((np.cos(angle) * x - np.sin(angle) * y) * first + (np.sin(angle) * x + np.cos(angle) * y) * second)
+    return level((concentration * m["alpha"] + m["beta"]) @ np.array(turned) + rest)
+
+
+SPACES = {
+    "lab": (rgb2lab, lab2rgb),
+    "hsv": (rgb2hsv, lambda c: hsv2rgb(np.stack([c[..., 0] % 1, np.clip(c[..., 1], 0, 1), np.clip(c[..., 2], 0, 1)], -1))),
+    "hed": (lambda c: density(c) @ np.linalg.inv(rgb_from_hed), lambda c: level(c @ rgb_from_hed)),
+}
+
+
+def measure(image, space):  # means, deviations
+    pixels = SPACES[space][0](image).reshape(-1, 3)
+    return np.concatenate([pixels.mean(0), pixels.std(0)]).tolist()
+
+
+def transfer(image, m):
+    there, back = SPACES[m["space"]]
+    old, new = np.array(m["from"]), np.array(m["to"])
+    return back((there(image) - old[:3]) / old[3:] * new[3:] + new[:3])
+
+
+def map_stain(image, p):  # float CHW 0..1
+    pixels = image.double().numpy().transpose(1, 2, 0)
+    if p["hed"]:
+        pixels = jitter_stains(pixels, p)
+    elif "stains" in p["stain"]:
+        pixels = perturb_macenko(pixels, p["stain"])
+    else:
+        pixels = transfer(pixels, p["stain"])
+    return torch.from_numpy(np.clip(pixels, 0, 1).transpose(2, 0, 1)).float()
 
 
 def apply(image, p, floating):
@@ -59,14 +111,17 @@ def apply(image, p, floating):
     x, y, w, h = p["crop"]
     turned = p["rot90"] % 2
     size = (p["out"][0], p["out"][1]) if turned else (p["out"][1], p["out"][0])  # (height, width) before rot90
-    image = F.resized_crop(image, y, x, h, w, list(size), InterpolationMode.BILINEAR, antialias=True)
+    filter = InterpolationMode.BICUBIC if p["bicubic"] else InterpolationMode.BILINEAR
+    image = F.resized_crop(image, y, x, h, w, list(size), filter, antialias=True)
+    if p["bicubic"] and floating:
+        image = image.clamp(0, 1)  # as every 8-bit path does
     if p["hflip"]:
         image = F.horizontal_flip(image)
     if p["vflip"]:
         image = F.vertical_flip(image)
     image = torch.rot90(image, p["rot90"], (1, 2))
-    if p["hed"]:
-        image = jitter_stains(image, p)
+    if p["hed"] or p["stain"]:
+        image = map_stain(image, p)
     for op in p["jitter_order"] if p["jitter"] else []:
         image = ADJUST[op](image, p[OPS[op]])
     if p["gray"]:
@@ -75,7 +130,7 @@ def apply(image, p, floating):
         kernel = 2 * (min(p["out"]) // 10 // 2) + 1
         image = F.gaussian_blur(image, [kernel, kernel], [p["blur_sigma"]] * 2)
     if p["solarize"] <= 1:
-        image = F.solarize(image, p["solarize"] if floating else 128)
+        image = F.solarize(image, p["solarize"] if floating else round(p["solarize"] * 256))
     if floating:
         image = (image.clamp(0, 1) * 255).round().to(torch.uint8)
     return image
@@ -84,7 +139,7 @@ def apply(image, p, floating):
 def record(name, **changes):
     p = dict(name=name, crop=[0, 0, WIDTH, HEIGHT], out=[WIDTH, HEIGHT], hflip=0, vflip=0, rot90=0, jitter=0,
              jitter_order=[0, 1, 2, 3], brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0, gray=0, blur_sigma=0.0,
-             solarize=2.0, hed=0, hed_alpha=[1.0, 1.0, 1.0], hed_beta=[0.0, 0.0, 0.0])
+             solarize=2.0, bicubic=0, stain=None, hed=0, hed_alpha=[1.0, 1.0, 1.0], hed_beta=[0.0, 0.0, 0.0])
     p.update(changes)
     return p
 
@@ -104,6 +159,10 @@ SINGLE = [
     record("saturation_up", **only(2, 1.8)), record("saturation_zero", **only(2, 0.0)),
     record("hue_plus", **only(3, 0.2)), record("hue_minus", **only(3, -0.35)), record("gray", gray=1),
     record("blur_small", blur_sigma=0.3), record("blur_large", blur_sigma=1.6), record("solarize", solarize=0.5),
+    record("solarize_low", solarize=0.25),
+    record("bicubic_enlarge", crop=[13, 9, 20, 17], out=[48, 40], bicubic=1),
+    record("bicubic_shrink", crop=[2, 1, 58, 45], out=[23, 19], bicubic=1),
+    record("bicubic_mixed", crop=[20, 3, 40, 18], out=[30, 30], bicubic=1),
 ]
 CHAIN = [
     record("chain_simclr", crop=[7, 4, 45, 38], out=[40, 40], hflip=1, jitter=1, jitter_order=[3, 1, 0, 2], brightness=1.35,
@@ -116,6 +175,69 @@ CHAIN = [
            hed_beta=[0.03, -0.04, 0.0], jitter=1, jitter_order=[1, 3, 2, 0], brightness=1.2, contrast=1.3, saturation=0.7,
            hue=0.05, blur_sigma=0.9),
 ]
+
+
+SMALL = dict(crop=[3, 2, 50, 40], out=[31, 24])
+STAIN = [
+    record("lab_shift", **SMALL, stain=dict(space="lab", to=[60, 25, -18, 18, 9, 7])),
+    record("lab_light", **SMALL, stain=dict(space="lab", to=[82, 6, -3, 9, 14, 11])),
+    record("hsv_shift", **SMALL, stain=dict(space="hsv", to=[0.45, 0.5, 0.7, 0.25, 0.2, 0.15])),
+    record("hsv_turn", **SMALL, stain=dict(space="hsv", to=[0.95, 0.3, 0.8, 0.1, 0.3, 0.3])),
+    record("hed_transfer", **SMALL, stain=dict(space="hed", to=[0.5, 0.3, 0.2, 0.25, 0.3, 0.2])),
+    record("macenko", **SMALL, stain=dict(stains=[[0.5626, 0.7201, 0.4062], [0.2159, 0.8012, 0.5581]], alpha=[0.7, 1.4],
+                                          beta=[0.1, -0.15], angle=[0.08, -0.05])),
+    record("chain_lab", crop=[9, 9, 30, 30], out=[24, 24], rot90=1, bicubic=1, stain=dict(space="lab", to=[65, 20, -14, 16, 10, 8]),
+           jitter=1, jitter_order=[2, 3, 1, 0], brightness=0.8, contrast=1.2, saturation=1.3, hue=-0.04, blur_sigma=0.7),
+]
+
+
+def order_cases(tensor):
+    """The 24 orders of the jitter, one view below the other."""
+    views, cases = [], []
+    for order in itertools.permutations(range(4)):
+        p = record("order_" + "".join("bcsh"[i] for i in order), crop=[4, 1, 55, 45], out=[16, 12], jitter=1, jitter_order=list(order),
+                   brightness=1.4, contrast=1.6, saturation=1.7, hue=0.15)
+        views.append(apply(tensor, p, floating=True))
+        cases.append(p)
+    Image.fromarray(torch.cat(views, 1).numpy().transpose(1, 2, 0)).save(OUT / "orders.png", optimize=True)
+    return cases
+
+
+def hash_noise(size):
+    """size x size x 3 bytes by a formula; tests/engine/views.h is its twin."""
+    y, x, c = np.meshgrid(*(np.arange(n, dtype=np.uint32) for n in (size, size, 3)), indexing="ij")
+    with np.errstate(over="ignore"):
+        h = x * np.uint32(73856093) ^ y * np.uint32(19349663) ^ c * np.uint32(83492791)
+        h ^= h >> np.uint32(13)
+        h *= np.uint32(0x5BD1E995)
+        h ^= h >> np.uint32(15)
+    return (h & np.uint32(255)).astype(np.uint8)
+
+
+def blur_cases():
+    """Noise blurred; of each view some rows, the borders among them, one sigma below the other."""
+    cases = []
+    for size in (32, 96, 224):
+        image = torch.from_numpy(hash_noise(size).transpose(2, 0, 1).copy())
+        rows, sigmas = [0, 1, 2, size // 2, size - 2, size - 1], [0.1, 0.5, 1.1, 2.0]
+        kernel = 2 * (size // 10 // 2) + 1
+        strips = [F.gaussian_blur(image, [kernel, kernel], [s, s])[:, rows] for s in sigmas]
+        Image.fromarray(torch.cat(strips, 1).numpy().transpose(1, 2, 0)).save(OUT / f"blur_{size}.png", optimize=True)
+        cases.append({"size": size, "rows": rows, "sigmas": sigmas})
+    return cases
+
+
+def skimage_cases():
+    """HED jitter in scikit-image's own unit, of pixels whose stains it does not clamp."""
+    alpha, beta = np.array([1.04, 0.96, 1.0]), np.array([0.02, -0.015, 0.0])
+    pixels = []
+    for rgb in ([120, 60, 130], [200, 120, 160], [90, 40, 110], [180, 90, 150], [150, 70, 120], [210, 150, 190]):
+        stains = rgb2hed(np.array(rgb, np.float64).reshape(1, 1, 3) / 255)
+        moved = stains * alpha + beta
+        if (stains > 0).all() and (moved > 0).all():
+            pixels.append({"rgb": rgb, "out": (hed2rgb(moved) * 255).ravel().tolist()})
+    assert len(pixels) >= 3
+    return {"alpha": alpha.tolist(), "beta": beta.tolist(), "pixels": pixels}
 
 
 def mask_cases(image):
@@ -147,7 +269,7 @@ def stain_pixels():
 
 
 def resize_cases(image):
-    """PIL's bilinear resize, which filters when it shrinks."""
+    """PIL's resizes, which filter when they shrink."""
     cases = []
     for width, height in ((20, 13), (61, 20), (90, 70), (7, 5)):
         name = f"pil_{width}x{height}.png"
@@ -161,11 +283,15 @@ def main():
     image = source_image()
     Image.fromarray(image).save(OUT / "source.png", optimize=True)
     tensor = torch.from_numpy(image.transpose(2, 0, 1).copy())
-    for p in SINGLE + CHAIN:
-        out = apply(tensor, p, floating=p in CHAIN)
+    for p in STAIN:
+        if "space" in p["stain"]:
+            p["stain"]["from"] = measure(image / 255, p["stain"]["space"])
+    for p in SINGLE + CHAIN + STAIN:
+        out = apply(tensor, p, floating=p not in SINGLE)
         Image.fromarray(out.numpy().transpose(1, 2, 0)).save(OUT / f"{p['name']}.png", optimize=True)
-    manifest = {"views": SINGLE + CHAIN, "masks": mask_cases(image), "stains": stain_pixels(),
-                "resize": resize_cases(image)}
+    manifest = {"views": SINGLE + CHAIN + STAIN, "masks": mask_cases(image), "stains": stain_pixels(),
+                "resize": resize_cases(image), "orders": order_cases(tensor), "blurs": blur_cases(),
+                "skimage": skimage_cases()}
     text = ",\n".join(json.dumps(p) for p in manifest["views"])
     rest = {k: v for k, v in manifest.items() if k != "views"}
     (OUT / "views.json").write_text('{"views": [\n' + text + "\n],\n" + json.dumps(rest)[1:] + "\n")
