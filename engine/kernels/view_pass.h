@@ -75,6 +75,7 @@ EOSIN_PIXEL pixel::Rgb ResizePixel(const ViewPlan& plan, const ViewTables& table
       row.g += w * static_cast<float>(p[1]);
       row.b += w * static_cast<float>(p[2]);
     }
+    if (plan.clamp) row = {pixel::Clamp(row.r), pixel::Clamp(row.g), pixel::Clamp(row.b)};
     sum.r += weight * row.r, sum.g += weight * row.g, sum.b += weight * row.b;
   }
   return sum;
