@@ -3,6 +3,8 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/tensor.h>
 #include <fmt/format.h>
 
 #include "core/base/error.h"
@@ -46,25 +48,25 @@ class EvalMode {
   bool training_;
 };
 
-}  // namespace
-
-at::Tensor Embed(engine::ResNet net, const engine::ImageSource& source,
-                 const std::vector<int64_t>& indices, const EmbedOptions& options,
-                 const engine::Compute& compute) {
-  const at::NoGradGuard no_grad;
-  const EvalMode eval_mode(net);
-  at::Tensor features =
-      at::empty({static_cast<int64_t>(indices.size()), net->feature_dim()}, at::kFloat);
-  if (indices.empty()) return features;
-  const Subset subset(source, indices);
+engine::ViewRecipe PlainRecipe(int64_t size) {
   engine::ViewRecipe recipe = engine::ViewRecipe::Preset("none");
-  recipe.size = options.size;
+  recipe.size = size;
+  return recipe;
+}
+
+// Calls use(batch, first) for the batches of `indices` in order; first: place of its first image.
+void ForBatches(const engine::ImageSource& source, const std::vector<int64_t>& indices,
+                const std::vector<engine::ViewRecipe>& views, uint64_t seed,
+                const EmbedOptions& options,
+                const std::function<void(const engine::Batch&, int64_t first)>& use) {
+  const Subset subset(source, indices);
   engine::LoaderOptions loading;
   loading.batch = options.batch;
   loading.workers = options.workers;
+  loading.seed = seed;
   loading.drop_last = false;
   loading.shuffle = false;
-  engine::ViewLoader loader(subset, {recipe}, loading);
+  engine::ViewLoader loader(subset, views, loading);
   loader.StartEpoch(0);
   int64_t done = 0;
   while (const engine::Batch* batch = loader.Next()) {
@@ -76,13 +78,73 @@ at::Tensor Embed(engine::ResNet net, const engine::ImageSource& source,
                               "remove the image or leave it out of the list");
       }
     }
-    const at::Tensor input = engine::ToInput(batch->views, batch->size(), options.size,
+    use(*batch, done);
+    done += batch->size();
+    if (options.progress) options.progress(batch->size());
+  }
+}
+
+// Features of all views, view after view.
+at::Tensor Run(engine::ResNet net, const engine::ImageSource& source,
+               const std::vector<int64_t>& indices, const std::vector<engine::ViewRecipe>& views,
+               uint64_t seed, const EmbedOptions& options, const engine::Compute& compute) {
+  const at::NoGradGuard no_grad;
+  const EvalMode eval_mode(net);
+  const auto count = static_cast<int64_t>(indices.size());
+  const auto view_count = static_cast<int64_t>(views.size());
+  at::Tensor features = at::empty({view_count, count, net->feature_dim()},
+                                  at::TensorOptions().dtype(at::kFloat).device(compute.device));
+  if (count == 0) return features.to(at::kCPU);
+  ForBatches(source, indices, views, seed, options, [&](const engine::Batch& batch, int64_t first) {
+    const int64_t n = batch.size();
+    const at::Tensor input = engine::ToInput(batch.views, view_count * n, options.size,
                                              compute.device, options.normalization);
     const engine::AutocastGuard autocast(compute.device.type(), compute.bf16);
-    features.narrow(0, done, batch->size()).copy_(net->forward(input));
-    done += batch->size();
-  }
-  return features;
+    features.narrow(1, first, n).copy_(net->forward(input).view({view_count, n, -1}));
+  });
+  return features.to(at::kCPU);
+}
+
+}  // namespace
+
+at::Tensor Embed(engine::ResNet net, const engine::ImageSource& source,
+                 const std::vector<int64_t>& indices, const EmbedOptions& options,
+                 const engine::Compute& compute) {
+  return Run(net, source, indices, {PlainRecipe(options.size)}, 0, options, compute).select(0, 0);
+}
+
+std::vector<at::Tensor> EmbedViews(engine::ResNet net, const engine::ImageSource& source,
+                                   const std::vector<int64_t>& indices, engine::ViewRecipe recipe,
+                                   int views, uint64_t seed, const EmbedOptions& options,
+                                   const engine::Compute& compute) {
+  recipe.size = options.size;
+  const std::vector<engine::ViewRecipe> recipes(static_cast<size_t>(views), recipe);
+  const at::Tensor features = Run(net, source, indices, recipes, seed, options, compute);
+  std::vector<at::Tensor> result;
+  for (int v = 0; v < views; ++v) result.push_back(features.select(0, v));
+  return result;
+}
+
+at::Tensor Pixels(const engine::ImageSource& source, const std::vector<int64_t>& indices,
+                  const EmbedOptions& options) {
+  const int64_t bytes = 3 * options.size * options.size;
+  at::Tensor pixels = at::empty({static_cast<int64_t>(indices.size()), bytes}, at::kFloat);
+  if (indices.empty()) return pixels;
+  ForBatches(source, indices, {PlainRecipe(options.size)}, 0, options,
+             [&](const engine::Batch& batch, int64_t first) {
+               // from_blob wants a mutable pointer; the bytes are only read.
+               const at::Tensor rows = at::from_blob(const_cast<uint8_t*>(batch.views),
+                                                     {batch.size(), bytes}, at::kByte);
+               pixels.narrow(0, first, batch.size()).copy_(rows).div_(255);
+             });
+  return pixels;
+}
+
+at::Tensor LabelsOf(const engine::ImageSource& source, const std::vector<int64_t>& indices) {
+  std::vector<int64_t> labels;
+  labels.reserve(indices.size());
+  for (const int64_t i : indices) labels.push_back(source.label(i));
+  return at::tensor(labels, at::kLong);
 }
 
 }  // namespace eosin::eval

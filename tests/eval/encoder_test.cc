@@ -84,7 +84,7 @@ TEST(EncoderTest, RandomLikeHasTheArchitectureAndItsOwnDraws) {
 
 TEST(EncoderTest, SaysWhatIsWrong) {
   const testing::TempFolder folder;
-  auto expect = [](const fs::path& path, const std::string& text) {
+  auto expect = [](const std::filesystem::path& path, const std::string& text) {
     testing::ExpectError([&] { OpenEncoder(path); }, core::ExitCode::kBadInput, text);
   };
   expect(folder / "none", "no such weights file or run folder");

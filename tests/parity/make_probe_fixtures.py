@@ -29,7 +29,7 @@ save_file(
     {
         "features": x,
         "labels": labels.astype(np.int64),
-        "weight": model.coef_.astype(np.float32),
+        "weight": np.ascontiguousarray(model.coef_, np.float32),
         "log_p": log_p.astype(np.float32),
         "loss": np.array([loss], np.float32),
     },
