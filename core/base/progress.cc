@@ -20,10 +20,12 @@ std::string Duration(double seconds) {
 
 }  // namespace
 
-Progress::Progress(std::string label, int64_t total, std::string unit)
+Progress::Progress(std::string label, int64_t total, std::string unit, int64_t already)
     : label_(std::move(label)),
       unit_(std::move(unit)),
       total_(total),
+      already_(already),
+      done_(already),
       start_(std::chrono::steady_clock::now()),
       printed_(start_),
       terminal_(isatty(STDERR_FILENO) != 0) {}
@@ -59,7 +61,7 @@ void Progress::SetNote(std::string note) {
 void Progress::Print(bool last) {
   printed_ = std::chrono::steady_clock::now();
   const double seconds = std::chrono::duration<double>(printed_ - start_).count();
-  const double rate = seconds > 0 ? static_cast<double>(done_) / seconds : 0;
+  const double rate = seconds > 0 ? static_cast<double>(done_ - already_) / seconds : 0;
   std::string line = fmt::format("{}: {}", label_, done_);
   if (total_ > 0) line += fmt::format("/{}", total_);
   line += fmt::format(" {} ({:.4g}/s", unit_, rate);

@@ -12,8 +12,9 @@ namespace eosin::core {
 
 class Progress {
  public:
-  // unit: plural noun, e.g. "tiles". total 0 = unknown.
-  Progress(std::string label, int64_t total, std::string unit);
+  // unit: plural noun, e.g. "tiles". total 0 = unknown. already: done by earlier processes; counts
+  // towards the total, not towards the rate.
+  Progress(std::string label, int64_t total, std::string unit, int64_t already = 0);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -28,7 +29,7 @@ class Progress {
 
   std::mutex mutex_;
   std::string label_, unit_, note_;
-  int64_t total_, done_ = 0;
+  int64_t total_, already_, done_;
   std::chrono::steady_clock::time_point start_, printed_;
   bool terminal_;
 };
