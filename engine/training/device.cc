@@ -22,11 +22,13 @@ void ComputeOptions::Bind(core::OptionSet& set, const std::string& prefix) {
   set.Add(prefix + ".precision", &precision,
           {.doc = "auto: bf16 on GPUs and on CPUs with bf16 instructions, else fp32",
            .choices = {"auto", "fp32", "bf16"}});
+  set.Add(prefix + ".tf32", &tf32,
+          {.doc = "GPU: fp32 products with 10 bits of mantissa, several times as fast"});
 }
 
 std::string Compute::Describe() const {
   return fmt::format("{}, {} thread{}, {}", device.str(), threads, threads == 1 ? "" : "s",
-                     bf16 ? "bf16" : "fp32");
+                     bf16 ? (tf32 ? "bf16 and tf32" : "bf16") : (tf32 ? "tf32" : "fp32"));
 }
 
 c10::Device ResolveDevice(const std::string& device) {
@@ -73,8 +75,13 @@ Compute ResolveCompute(const ComputeOptions& options) {
                  (options.precision == "auto" && (compute.device.is_cuda() || CpuHasBf16()));
   SetThreads(static_cast<int>(options.threads));
   compute.threads = at::get_num_threads();
-  // Shapes are fixed within a run, so the search for the fastest convolution pays.
-  if (compute.device.is_cuda()) at::globalContext().setBenchmarkCuDNN(true);
+  if (compute.device.is_cuda()) {
+    // Shapes are fixed within a run, so the search for the fastest convolution pays.
+    at::globalContext().setBenchmarkCuDNN(true);
+    compute.tf32 = options.tf32;
+    at::globalContext().setAllowTF32CuBLAS(compute.tf32);
+    at::globalContext().setAllowTF32CuDNN(compute.tf32);
+  }
   return compute;
 }
 
