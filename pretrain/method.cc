@@ -1,31 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pretrain/method.h"
 
-#include <fmt/format.h>
-#include <torch/nn/modules/activation.h>
-#include <torch/nn/modules/batchnorm.h>
-#include <torch/nn/modules/linear.h>
 #include <algorithm>
 
-#include "core/base/error.h"
 #include "engine/models/init.h"
-#include "pretrain/byol.h"
-#include "pretrain/heads.h"
-#include "pretrain/simclr.h"
 
 namespace eosin::pretrain {
-
-torch::nn::Sequential MakeHead(const HeadOptions& options, uint64_t seed, const std::string& name) {
-  using torch::nn::BatchNorm1d, torch::nn::Linear, torch::nn::LinearOptions;
-  torch::nn::Sequential head;
-  head->push_back(Linear(LinearOptions(options.in, options.hidden).bias(options.hidden_bias)));
-  if (options.hidden_norm) head->push_back(BatchNorm1d(options.hidden));
-  head->push_back(torch::nn::ReLU(torch::nn::ReLUOptions(/*inplace=*/true)));
-  head->push_back(Linear(LinearOptions(options.hidden, options.out).bias(options.out_bias)));
-  if (options.out_norm) head->push_back(BatchNorm1d(options.out));
-  engine::InitModule(*head, seed, engine::ConvInit::kDefault, name + ".");
-  return head;
-}
 
 engine::NamedParameters Method::Trainable() const {
   engine::NamedParameters parameters;
@@ -33,10 +13,30 @@ engine::NamedParameters Method::Trainable() const {
     if (std::find(frozen_parts_.begin(), frozen_parts_.end(), part) != frozen_parts_.end())
       continue;
     for (const auto& item : module->named_parameters()) {
-      parameters.emplace_back(part + "." + item.key(), item.value());
+      if (item.value().requires_grad()) {
+        parameters.emplace_back(part + "." + item.key(), item.value());
+      }
     }
   }
   return parameters;
+}
+
+std::vector<engine::ParamGroup> Method::ParamGroups(
+    const engine::OptimizerOptions& optimizer) const {
+  std::map<double, engine::NamedParameters> by_scale;
+  for (const auto& parameter : Trainable()) {
+    const std::string part = parameter.first.substr(0, parameter.first.find('.'));
+    const auto scale = lr_scales_.find(part);
+    by_scale[scale == lr_scales_.end() ? 1.0 : scale->second].push_back(parameter);
+  }
+  std::vector<engine::ParamGroup> groups;
+  for (const auto& [scale, parameters] : by_scale) {
+    for (engine::ParamGroup& group :
+         engine::MakeParamGroups(parameters, optimizer.exclude_bias_and_norm, scale)) {
+      groups.push_back(std::move(group));
+    }
+  }
+  return groups;
 }
 
 void Method::To(c10::Device device) {
@@ -50,10 +50,18 @@ void Method::SetTraining(bool on) {
   for (const auto& [part, module] : parts_) module->train(on);
 }
 
+std::vector<at::Tensor> SplitViews(const at::Tensor& views, int64_t n, bool concat_views) {
+  if (concat_views) return {views};
+  return views.split(n);
+}
+
 std::unique_ptr<Method> MakeMethod(const PretrainOptions& options, engine::ResNet encoder) {
-  if (options.method == "simclr") return std::make_unique<SimClr>(options, encoder);
-  if (options.method == "byol") return std::make_unique<Byol>(options, encoder);
-  throw core::ConfigError(fmt::format("unknown method {}", options.method), "simclr or byol");
+  const MethodOptions& method = options.methods.Get(options.method);
+  method.Check(options.method);
+  return method.Make({.encoder = encoder,
+                      .seed = options.seed(),
+                      .batch = options.batch,
+                      .concat_views = options.concat_views});
 }
 
 }  // namespace eosin::pretrain

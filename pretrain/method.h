@@ -11,7 +11,7 @@
 
 #include "engine/models/resnet.h"
 #include "engine/training/optimizer.h"
-#include "pretrain/options.h"
+#include "pretrain/registry.h"
 
 #include <ATen/core/Tensor.h>
 
@@ -20,6 +20,14 @@ namespace eosin::pretrain {
 struct StepOutput {
   at::Tensor loss;       // 0-d fp32, to call backward on
   at::Tensor embedding;  // (2N, D) of the projector for the global views, view-major, detached
+};
+
+// What a method is made from.
+struct MethodSetup {
+  engine::ResNet encoder{nullptr};  // initialised
+  uint64_t seed = 0;                // of the heads
+  int64_t batch = 256;              // images a forward pass
+  bool concat_views = true;         // one forward pass for all views of a group
 };
 
 class Method {
@@ -49,6 +57,9 @@ class Method {
   const std::map<std::string, std::shared_ptr<torch::nn::Module>>& parts() const { return parts_; }
   // Parameters that the optimiser updates, named "<part>.<parameter>".
   engine::NamedParameters Trainable() const;
+  // The same in groups, with the parts' learning rate factors and the exclusion rule.
+  virtual std::vector<engine::ParamGroup> ParamGroups(
+      const engine::OptimizerOptions& optimizer) const;
 
   void To(c10::Device device);
   void SetTraining(bool on);
@@ -56,11 +67,16 @@ class Method {
  protected:
   engine::ResNet encoder_;
   std::map<std::string, std::shared_ptr<torch::nn::Module>> parts_;
-  std::vector<std::string> frozen_parts_;  // e.g. BYOL's targets
+  std::vector<std::string> frozen_parts_;    // e.g. BYOL's targets
+  std::map<std::string, double> lr_scales_;  // by part; 1 where it names none
 };
 
-// Builds the method of options.method with heads initialised from options.seed. The encoder comes
-// initialised.
+// The inputs of the forward passes of one group: all views at once, or (concat_views off) one view
+// of n images each, so that BatchNorm sees each view alone. Rows stay view-major.
+std::vector<at::Tensor> SplitViews(const at::Tensor& views, int64_t n, bool concat_views);
+
+// Builds the method of options.method with heads initialised from options.seed(). The encoder
+// comes initialised. ConfigError when there is no such method or its options make none.
 std::unique_ptr<Method> MakeMethod(const PretrainOptions& options, engine::ResNet encoder);
 
 }  // namespace eosin::pretrain

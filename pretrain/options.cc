@@ -4,18 +4,31 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "pretrain/registry.h"
 
 namespace eosin::pretrain {
+
+PretrainOptions::PretrainOptions() { view_local.size = 96; }
 
 void PretrainOptions::Bind(core::OptionSet& set) {
   const double most = 1e9;
   set.Add("data.path", &data, {.doc = "folder of tile stores, or of images"});
+  set.Add("data.mix", &mix,
+          {.doc = "several sets as \"weight:path\" instead of data.path, mixed by weight"});
   set.Add("data.size", &size, {.doc = "side of a view", .unit = "px", .min = 8, .max = 4096});
   set.Add("data.workers", &workers,
           {.doc = "loader threads, 0 = one less than the cores; changes no result",
            .min = 0,
            .max = 1024});
-  set.Add("method", &method, {.doc = "how to learn without labels", .choices = {"simclr", "byol"}});
+  set.Add("data.neighbour_probability", &neighbour_probability,
+          {.doc = "chance that a view after the first is cut from a neighbouring tile",
+           .min = 0,
+           .max = 1});
+  set.Add("data.neighbour_radius", &neighbour_radius,
+          {.doc = "farthest neighbour", .unit = "tile strides", .min = 0.01, .max = 1000});
+  std::vector<std::string> names;
+  for (const MethodEntry& entry : Methods()) names.push_back(entry.name);
+  set.Add("method", &method, {.doc = "how to learn without labels", .choices = names});
   set.Add("seed", &seed_value, {.doc = "of initialisation, order and augmentation", .min = 0});
   set.Add("model.arch", &arch, {.doc = "encoder", .choices = {"resnet18", "resnet34", "resnet50"}});
   set.Add("model.stem", &stem,
@@ -46,21 +59,22 @@ void PretrainOptions::Bind(core::OptionSet& set) {
   set.Add("train.concat_views", &concat_views,
           {.doc = "one forward pass for both views, so that BatchNorm sees them together"});
   compute.Bind(set);
+  set.Add("compute.placement", &placement,
+          {.doc = "CUDA: images resident in GPU memory, streamed to it, or views made by the host",
+           .choices = {"auto", "resident", "streamed", "host"}});
+  set.Add("compute.resident_share", &resident_share,
+          {.doc = "auto: resident when the images take at most this share of the GPU's memory",
+           .min = 0,
+           .max = 0.9});
   optimizer.Bind(set);
   schedule.Bind(set);
   view_a.Bind(set, "view_a");
   view_b.Bind(set, "view_b");
-  set.Add("simclr.temperature", &temperature, {.doc = "of NT-Xent", .min = 1e-3, .max = 100});
-  set.Add("simclr.hidden", &simclr_hidden,
-          {.doc = "projector width, 0 = the encoder's features", .min = 0, .max = 65536});
-  set.Add("simclr.out", &simclr_out, {.doc = "projection dimensions", .min = 2, .max = 65536});
-  set.Add("simclr.batch_norm", &simclr_batch_norm,
-          {.doc = "BatchNorm after both projector layers; off: biases instead"});
-  set.Add("byol.hidden", &byol_hidden,
-          {.doc = "width of projector and predictor", .min = 2, .max = 65536});
-  set.Add("byol.out", &byol_out, {.doc = "projection dimensions", .min = 2, .max = 65536});
-  set.Add("byol.ema", &byol_ema,
-          {.doc = "first momentum of the target, rises to 1", .min = 0, .max = 1});
+  set.Add(
+      "views.local_count", &local_count,
+      {.doc = "multi-crop: small views an image besides the two global ones", .min = 0, .max = 32});
+  view_local.Bind(set, "view_local");
+  methods.Bind(set);
   set.Add("knn.every", &knn_every,
           {.doc = "epochs between kNN scores (needs labels), 0 = never", .min = 0});
   set.Add("knn.k", &knn_k, {.doc = "neighbours", .min = 1});
@@ -71,10 +85,17 @@ void PretrainOptions::Bind(core::OptionSet& set) {
 }
 
 void PretrainOptions::Check() const {
-  if (data.empty()) throw core::ConfigError("no data given", "name a folder with --data");
+  if (data.empty() && mix.empty()) {
+    throw core::ConfigError("no data given", "name a folder with --data");
+  }
+  if (!data.empty() && !mix.empty()) {
+    throw core::ConfigError("both data.path and data.mix are given",
+                            "name all sets in data.mix, or one in data.path");
+  }
   optimizer.Check();
   view_a.Check("view_a");
   view_b.Check("view_b");
+  if (local_count > 0) view_local.Check("view_local");
   for (const auto& [name, view] : {std::pair{"view_a", &view_a}, std::pair{"view_b", &view_b}}) {
     if (view->size == size) continue;
     throw core::ConfigError(
@@ -85,6 +106,25 @@ void PretrainOptions::Check() const {
     throw core::ConfigError(fmt::format("model.stem = imagenet needs views of 32 px, not {}", size),
                             "set model.stem = cifar, or a larger data.size");
   }
+  if (stem == "imagenet" && local_count > 0 && view_local.size < 32) {
+    throw core::ConfigError(
+        fmt::format("model.stem = imagenet needs views of 32 px, not view_local.size = {}",
+                    view_local.size),
+        "set model.stem = cifar, or a larger view_local.size");
+  }
+  methods.Get(method).Check(method);
+}
+
+void PretrainOptions::Set(const std::string& key, const std::string& value) {
+  core::OptionSet set;
+  Bind(set);
+  set.Set(key, value);
+}
+
+std::vector<engine::ViewRecipe> PretrainOptions::Views() const {
+  std::vector<engine::ViewRecipe> views = {view_a, view_b};
+  views.insert(views.end(), static_cast<size_t>(local_count), view_local);
+  return views;
 }
 
 void PretrainOptions::Resolve() {
@@ -92,53 +132,6 @@ void PretrainOptions::Resolve() {
   const int64_t unset = engine::ViewRecipe().size;
   if (view_a.size == unset) view_a.size = size;
   if (view_b.size == unset) view_b.size = size;
-}
-
-const std::vector<std::string>& PresetNames() {
-  static const std::vector<std::string> names = {"simclr-histology", "byol-histology",
-                                                 "simclr-natural",   "byol-natural",
-                                                 "simclr-cifar",     "byol-cifar"};
-  return names;
-}
-
-PretrainOptions Preset(const std::string& name) {
-  using engine::ViewRecipe;
-  PretrainOptions p;
-  p.schedule.warmup_epochs = 10;
-  const bool byol = name.rfind("byol", 0) == 0;
-  p.method = byol ? "byol" : "simclr";
-  if (name == "simclr-histology" || name == "byol-histology") {
-    // SGD copes with the small batches of a few thousand tiles; views after pathology's practice.
-    p.view_a = p.view_b = ViewRecipe::Preset("histology");
-    p.optimizer.lr = byol ? 0.1 : 0.12;
-  } else if (name == "simclr-natural") {
-    p.view_a = p.view_b = ViewRecipe::Preset("simclr");
-    p.temperature = 0.1;
-    p.optimizer.name = "lars";
-    p.optimizer.lr = 0.075;
-    p.schedule.scale = "sqrt";
-  } else if (name == "byol-natural") {
-    p.view_a = ViewRecipe::Preset("byol_a");
-    p.view_b = ViewRecipe::Preset("byol_b");
-    p.optimizer.name = "lars";
-    p.optimizer.lr = 0.45;
-    p.optimizer.weight_decay = 1e-6;
-  } else if (name == "simclr-cifar" || name == "byol-cifar") {
-    p.view_a = p.view_b = ViewRecipe::Preset("simclr_cifar");
-    if (byol) p.view_b.solarize_probability = 0.2;
-    p.arch = "resnet18";
-    p.size = 32;
-    p.batch = 512;
-    p.epochs = 200;
-    p.optimizer.lr = 0.12;
-    p.optimizer.weight_decay = 5e-4;
-    p.byol_hidden = 1024;
-  } else {
-    std::string names;
-    for (const std::string& known : PresetNames()) names += (names.empty() ? "" : ", ") + known;
-    throw core::ConfigError("unknown preset " + name, "one of " + names);
-  }
-  return p;
 }
 
 PretrainOptions ReadOptions(const std::string& preset, const std::string& toml_path,
@@ -156,7 +149,7 @@ PretrainOptions ReadOptions(const std::string& preset, const std::string& toml_p
     return options;
   }
   // The method decides what the other keys start from.
-  PretrainOptions options = read(Preset(read(PretrainOptions()).method + "-histology"));
+  PretrainOptions options = read(StartOf(read(PretrainOptions()).method));
   options.Resolve();
   return options;
 }

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,13 +18,43 @@
 
 namespace eosin::pretrain {
 
+struct MethodOptions;  // registry.h
+
+// The options of every registered method, copied by value.
+class MethodSettings {
+ public:
+  MethodSettings();  // each method's defaults
+  MethodSettings(const MethodSettings& other);
+  MethodSettings& operator=(const MethodSettings& other);
+  MethodSettings(MethodSettings&&) noexcept;
+  MethodSettings& operator=(MethodSettings&&) noexcept;
+  ~MethodSettings();
+
+  // Throws ConfigError when no such method is registered.
+  MethodOptions& Get(const std::string& method) const;
+  // For a method's own file, which knows the type.
+  template <typename Options>
+  Options& As(const std::string& method) const {
+    return dynamic_cast<Options&>(Get(method));
+  }
+  void Bind(core::OptionSet& set);
+
+ private:
+  std::map<std::string, std::unique_ptr<MethodOptions>> by_name_;
+};
+
 struct PretrainOptions {
   // data
-  std::string data;     // folder of tile stores or of images
+  std::string data;              // folder of tile stores or of images, or a set's own file
+  std::vector<std::string> mix;  // several sets, "weight:path", instead of data
+  // Views after the first are cut, with this chance, from a neighbouring tile of the same slide, at
+  // most so many tile strides away.
+  double neighbour_probability = 0;
+  double neighbour_radius = 1.5;
   int64_t size = 224;   // px of a view
   int64_t workers = 0;  // loader threads, 0 = one less than the cores; changes no result
   // method and network
-  std::string method = "simclr";  // simclr | byol
+  std::string method = "simclr";  // a registered method (registry.h)
   std::string arch = "resnet50";  // resnet18 | resnet34 | resnet50
   std::string stem = "auto";      // imagenet | cifar | auto: cifar when size <= 64
   int64_t width = 64;             // channels of the stem; 64 is torchvision's
@@ -40,17 +72,15 @@ struct PretrainOptions {
   int64_t log_every = 10;        // steps between metric rows
   bool concat_views = true;      // one forward for both views: BatchNorm sees them together
   engine::ComputeOptions compute;
+  // CUDA: where images are kept and views are made (engine::FeedOptions).
+  std::string placement = "auto";  // auto | resident | streamed | host
+  double resident_share = 0.25;    // auto: resident when the set takes at most this share
   engine::OptimizerOptions optimizer;
   engine::ScheduleOptions schedule;
   engine::ViewRecipe view_a, view_b;
-  // heads and losses
-  double temperature = 0.5;   // SimCLR
-  int64_t simclr_hidden = 0;  // 0 = the encoder's feature dimension
-  int64_t simclr_out = 128;
-  bool simclr_batch_norm = true;  // after both linear layers (google); off: biases instead
-  int64_t byol_hidden = 4096;
-  int64_t byol_out = 256;
-  double byol_ema = 0.99;  // base momentum of the target, rises to 1 by a cosine
+  int64_t local_count = 0;        // multi-crop: small views an image besides the two global ones
+  engine::ViewRecipe view_local;  // its size is its own, 96 px unless said
+  MethodSettings methods;         // heads and losses: keys "<method>.<key>"
   // online kNN, when the data has labels
   int64_t knn_every = 1;  // epochs, 0 = never
   int64_t knn_k = 200;
@@ -58,8 +88,14 @@ struct PretrainOptions {
   double knn_holdout = 0.2;    // share of the groups (slides, patients) asked about
   int64_t knn_images = 10000;  // at most this many images, drawn by the seed
 
+  PretrainOptions();
+
   // Keys as in config.toml. The set points into this object.
   void Bind(core::OptionSet& set);
+  // One assignment, as --set makes it.
+  void Set(const std::string& key, const std::string& value);
+  // The recipes of an image's views, global ones first: what the loader is given.
+  std::vector<engine::ViewRecipe> Views() const;
   // Rules over several fields. Throws ConfigError.
   void Check() const;
   // Fills what was left open: stem `auto`, the views' size. Call it before writing the config;
@@ -67,14 +103,17 @@ struct PretrainOptions {
   void Resolve();
 };
 
-// Starting points by name: <method>-histology, <method>-natural (the papers' ImageNet recipes),
-// <method>-cifar. Throws ConfigError with the names when there is none such.
+// Starting points by name or alias, with their sources in the methods' files. The first of a method
+// is what `method = <name>` alone starts from. Throws ConfigError with the names when there is none
+// such.
 PretrainOptions Preset(const std::string& name);
-const std::vector<std::string>& PresetNames();
+std::vector<std::string> PresetNames();
+std::string PresetHelp();                            // a line each
+PretrainOptions StartOf(const std::string& method);  // the method's first preset
 
-// What a command line comes to: the preset (empty: <method>-histology of the method that the file
-// or the assignments name), then the TOML file (empty: none), then the assignments key = value in
-// order. Resolved; call Check next.
+// What a command line comes to: the preset (empty: the first of the method that the file or the
+// assignments name), then the TOML file (empty: none), then the assignments key = value in order.
+// Resolved; call Check next.
 PretrainOptions ReadOptions(const std::string& preset, const std::string& toml_path,
                             const std::vector<std::pair<std::string, std::string>>& assignments);
 

@@ -3,23 +3,20 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/_foreach_add.h>
-#include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
-#include <ATen/ops/_foreach_sub.h>
+#include <ATen/ops/_fused_adam.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
 #include <ATen/ops/empty_strided.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/ones_like.h>
 #include <ATen/ops/stack.h>
-#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <fmt/format.h>
 #include <cstring>
 
 #include "core/base/error.h"
+#include "engine/training/lars.h"
 
 namespace eosin::engine {
 namespace {
@@ -63,16 +60,21 @@ void FromBlob(const core::StateDict& state, const std::string& name, at::Tensor 
 
 void OptimizerOptions::Bind(core::OptionSet& set, const std::string& prefix) {
   set.Add(prefix + ".name", &name,
-          {.doc = "lars is for large batches", .choices = {"sgd", "adamw", "lars"}});
+          {.doc = "adam has L2, adamw decoupled decay; lars is for large batches",
+           .choices = {"sgd", "adam", "adamw", "lars"}});
   set.Add(prefix + ".lr", &lr, {.doc = "learning rate before schedule.scale", .min = 0});
   set.Add(prefix + ".momentum", &momentum, {.doc = "sgd and lars", .min = 0, .max = 0.9999});
   set.Add(prefix + ".nesterov", &nesterov, {.doc = "sgd and lars"});
   set.Add(prefix + ".weight_decay", &weight_decay,
-          {.doc = "L2 (sgd, lars) or decoupled (adamw)", .min = 0});
-  set.Add(prefix + ".beta1", &beta1, {.doc = "adamw", .min = 0, .max = 0.9999});
-  set.Add(prefix + ".beta2", &beta2, {.doc = "adamw", .min = 0, .max = 0.999999});
-  set.Add(prefix + ".epsilon", &epsilon, {.doc = "adamw", .min = 0});
-  set.Add(prefix + ".eta", &eta, {.doc = "trust coefficient of lars", .min = 0});
+          {.doc = "L2 (sgd, adam, lars) or decoupled (adamw)", .min = 0});
+  set.Add(prefix + ".beta1", &beta1, {.doc = "adam, adamw", .min = 0, .max = 0.9999});
+  set.Add(prefix + ".beta2", &beta2, {.doc = "adam, adamw", .min = 0, .max = 0.999999});
+  set.Add(prefix + ".epsilon", &epsilon, {.doc = "adam, adamw", .min = 0});
+  set.Add(prefix + ".lars_dialect", &lars_dialect,
+          {.doc = "whose lars: google's SimCLR, BYOL (Barlow Twins, VICReg), lightly or solo-learn",
+           .choices = {"google", "byol", "lightly", "solo"}});
+  set.Add(prefix + ".eta", &eta,
+          {.doc = "trust coefficient of lars; solo-learn's recipes have 0.02", .min = 0});
   set.Add(prefix + ".exclude_bias_and_norm", &exclude_bias_and_norm,
           {.doc = "biases and normalisation get no weight decay and no trust ratio"});
 }
@@ -110,15 +112,15 @@ struct Optimizer::Active {
 Optimizer::Optimizer(OptimizerOptions options, std::vector<ParamGroup> groups)
     : options_(std::move(options)), groups_(std::move(groups)) {
   options_.Check();
-  const bool adamw = options_.name == "adamw";
+  const bool adam = adaptive();
   for (const ParamGroup& group : groups_) {
     Slots slots;
     for (const at::Tensor& param : group.params) {
-      if (adamw || options_.momentum > 0) slots.first.push_back(ZerosLike(param));
-      if (adamw) slots.second.push_back(ZerosLike(param));
+      if (adam || options_.momentum > 0) slots.first.push_back(ZerosLike(param));
+      if (adam) slots.second.push_back(ZerosLike(param));
     }
     slots_.push_back(std::move(slots));
-    if (adamw) {
+    if (adam) {
       steps_.push_back(at::zeros({}, group.params.at(0).options().requires_grad(false)));
     }
   }
@@ -138,33 +140,6 @@ Optimizer::Active Optimizer::Collect(size_t g) const {
   return active;
 }
 
-void Optimizer::StepLars(Active& active, const ParamGroup& group, double lr) {
-  // Own tensors: p.grad stays what backward left.
-  std::vector<at::Tensor> update;
-  if (group.decay) {
-    update = at::_foreach_add(active.grads, active.params, options_.weight_decay);
-    const at::Tensor weights = at::stack(at::_foreach_norm(active.params));
-    const at::Tensor grads = at::stack(at::_foreach_norm(update));
-    const at::Tensor trust = at::where((weights > 0).logical_and(grads > 0),
-                                       weights / grads * options_.eta, at::ones_like(weights));
-    at::_foreach_mul_(update, (trust * lr).unbind());
-  } else {
-    update = at::_foreach_mul(active.grads, lr);
-  }
-  if (options_.momentum == 0) {
-    at::_foreach_sub_(active.params, update);
-    return;
-  }
-  at::_foreach_mul_(active.first, options_.momentum);
-  at::_foreach_add_(active.first, update);
-  if (options_.nesterov) {
-    at::_foreach_add_(update, active.first, options_.momentum);
-    at::_foreach_sub_(active.params, update);
-  } else {
-    at::_foreach_sub_(active.params, active.first);
-  }
-}
-
 void Optimizer::Step(double base_lr) {
   const at::NoGradGuard no_grad;
   for (size_t g = 0; g < groups_.size(); ++g) {
@@ -174,13 +149,26 @@ void Optimizer::Step(double base_lr) {
     const double lr = base_lr * group.lr_scale;
     const double decay = group.decay ? options_.weight_decay : 0.0;
     if (options_.name == "lars") {
-      StepLars(active, group, lr);
-    } else if (options_.name == "adamw") {
+      LarsUpdate({.dialect = ParseLarsDialect(options_.lars_dialect),
+                  .lr = lr,
+                  .momentum = options_.momentum,
+                  .weight_decay = decay,
+                  .eta = options_.eta,
+                  .nesterov = options_.nesterov,
+                  .adapt = group.decay},
+                 active.params, active.grads, active.first);
+    } else if (adaptive()) {
       steps_[g].add_(1);
       const std::vector<at::Tensor> steps(active.params.size(), steps_[g]);
-      at::_fused_adamw_(active.params, active.grads, active.first, active.second, {}, steps, lr,
-                        options_.beta1, options_.beta2, decay, options_.epsilon,
-                        /*amsgrad=*/false, /*maximize=*/false);
+      if (options_.name == "adam") {
+        at::_fused_adam_(active.params, active.grads, active.first, active.second, {}, steps, lr,
+                         options_.beta1, options_.beta2, decay, options_.epsilon,
+                         /*amsgrad=*/false, /*maximize=*/false);
+      } else {
+        at::_fused_adamw_(active.params, active.grads, active.first, active.second, {}, steps, lr,
+                          options_.beta1, options_.beta2, decay, options_.epsilon,
+                          /*amsgrad=*/false, /*maximize=*/false);
+      }
     } else {
       // Buffers start at 0, which equals torch's first step without dampening.
       at::_fused_sgd_(active.params, active.grads, active.first, decay, options_.momentum, lr,
@@ -209,35 +197,35 @@ at::Tensor Optimizer::GradNorm() const {
 }
 
 core::StateDict Optimizer::ToState() const {
-  const bool adamw = options_.name == "adamw";
+  const bool adam = adaptive();
   core::StateDict state;
   for (size_t g = 0; g < groups_.size(); ++g) {
     const Slots& slots = slots_[g];
     for (size_t i = 0; i < groups_[g].names.size(); ++i) {
       const std::string& name = groups_[g].names[i];
       if (!slots.first.empty()) {
-        state.Add(ToBlob((adamw ? "exp_avg." : "momentum.") + name, slots.first[i]));
+        state.Add(ToBlob((adam ? "exp_avg." : "momentum.") + name, slots.first[i]));
       }
       if (!slots.second.empty()) state.Add(ToBlob("exp_avg_sq." + name, slots.second[i]));
     }
-    if (adamw) state.Add(ToBlob(fmt::format("step.{}", g), steps_[g]));
+    if (adam) state.Add(ToBlob(fmt::format("step.{}", g), steps_[g]));
   }
   return state;
 }
 
 void Optimizer::LoadState(const core::StateDict& state) {
   const at::NoGradGuard no_grad;
-  const bool adamw = options_.name == "adamw";
+  const bool adam = adaptive();
   for (size_t g = 0; g < groups_.size(); ++g) {
     Slots& slots = slots_[g];
     for (size_t i = 0; i < groups_[g].names.size(); ++i) {
       const std::string& name = groups_[g].names[i];
       if (!slots.first.empty()) {
-        FromBlob(state, (adamw ? "exp_avg." : "momentum.") + name, slots.first[i]);
+        FromBlob(state, (adam ? "exp_avg." : "momentum.") + name, slots.first[i]);
       }
       if (!slots.second.empty()) FromBlob(state, "exp_avg_sq." + name, slots.second[i]);
     }
-    if (adamw) FromBlob(state, fmt::format("step.{}", g), steps_[g]);
+    if (adam) FromBlob(state, fmt::format("step.{}", g), steps_[g]);
   }
 }
 

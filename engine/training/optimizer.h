@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// SGD, AdamW (fused kernels of ATen, one call a group) and LARS in Google's dialect (foreach
-// operators, no host synchronisation): You et al., arXiv 1708.03888, as SimCLR's reference code
-// applies it, the learning rate inside the momentum buffer:
-//   g += weight_decay * w;  trust = eta * |w| / |g|  (1 where a norm is 0)
-//   v = momentum * v + lr * trust * g;  w -= v
-// Parameters of a group without decay (biases, normalisation) get neither decay nor trust ratio.
+// SGD, Adam with L2 and AdamW as torch.optim has them (fused kernels of ATen, one call a group),
+// and LARS in the dialects of lars.h. Parameters of a group without decay (biases, normalisation)
+// get neither weight decay nor a trust ratio. No host synchronisation.
 #pragma once
 
 #include <cstdint>
@@ -20,13 +17,14 @@
 namespace eosin::engine {
 
 struct OptimizerOptions {
-  std::string name = "sgd";  // sgd | adamw | lars
+  std::string name = "sgd";  // sgd | adam | adamw | lars
   double lr = 0.03;          // before scaling by the batch (schedule.h)
   double momentum = 0.9;     // sgd, lars
   bool nesterov = false;     // sgd, lars
   double weight_decay = 1e-4;
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  // adamw
-  double eta = 1e-3;                                  // lars trust coefficient
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  // adam, adamw
+  std::string lars_dialect = "google";                // google | byol | lightly | solo (lars.h)
+  double eta = 1e-3;                                  // lars trust coefficient; solo uses 0.02
   bool exclude_bias_and_norm = true;                  // of 1-d parameters: no decay, no trust ratio
 
   void Bind(core::OptionSet& set, const std::string& prefix = "optimizer");
@@ -74,12 +72,12 @@ class Optimizer {
   };
   struct Active;
   Active Collect(size_t group) const;
-  void StepLars(Active& active, const ParamGroup& group, double lr);
+  bool adaptive() const { return options_.name == "adam" || options_.name == "adamw"; }
 
   OptimizerOptions options_;
   std::vector<ParamGroup> groups_;
   std::vector<Slots> slots_;
-  std::vector<at::Tensor> steps_;  // adamw: one counter a group, on the parameters' device
+  std::vector<at::Tensor> steps_;  // adam, adamw: a counter a group, on the parameters' device
 };
 
 }  // namespace eosin::engine

@@ -12,9 +12,14 @@ void ScheduleOptions::Bind(core::OptionSet& set, const std::string& prefix) {
           {.doc = "learning rate over the run after warm-up",
            .choices = {"cosine", "poly", "constant"}});
   set.Add(prefix + ".warmup_epochs", &warmup_epochs,
-          {.doc = "linear rise from 0; never more than a fifth of the run",
-           .unit = "epochs",
-           .min = 0});
+          {.doc = "linear rise; never more than a fifth of the run", .unit = "epochs", .min = 0});
+  set.Add(prefix + ".warmup_start_lr", &warmup_start_lr,
+          {.doc = "where the rise starts, not scaled by the batch", .min = 0});
+  set.Add(prefix + ".dialect", &dialect,
+          {.doc = "whose way of counting steps in the rise and the cosine",
+           .choices = {"eosin", "google", "lightly", "solo"}});
+  set.Add(prefix + ".per_epoch", &per_epoch,
+          {.doc = "one rate an epoch, that of its first step (lightly on CIFAR-10)"});
   set.Add(prefix + ".final_share", &final_share,
           {.doc = "share of the peak rate at the end (cosine, poly)", .min = 0, .max = 1});
   set.Add(prefix + ".power", &power, {.doc = "exponent of poly", .min = 0});
@@ -31,19 +36,28 @@ double ScaledLr(double lr, const std::string& scale, int64_t batch) {
 
 LrSchedule::LrSchedule(const ScheduleOptions& options, double peak, int64_t steps_per_epoch,
                        int64_t total_steps)
-    : options_(options), peak_(peak), total_(total_steps) {
+    : options_(options),
+      peak_(peak),
+      steps_per_epoch_(std::max<int64_t>(1, steps_per_epoch)),
+      total_(total_steps) {
   const auto wanted = std::llround(options.warmup_epochs * static_cast<double>(steps_per_epoch));
   warmup_ = std::min<int64_t>(wanted, total_steps / 5);
 }
 
 double LrSchedule::At(int64_t step) const {
+  if (options_.per_epoch) step -= step % steps_per_epoch_;
+  const bool lightly = options_.dialect == "lightly", solo = options_.dialect == "solo";
   if (step < warmup_) {
-    return peak_ * static_cast<double>(step + 1) / static_cast<double>(warmup_ + 1);
+    const bool from_zero = solo || options_.dialect == "google";
+    const double done = static_cast<double>(step + (from_zero ? 0 : 1));
+    const double all = static_cast<double>(warmup_ + (solo ? -1 : options_.dialect == "eosin"));
+    const double share = done == 0 ? 0.0 : done / all;
+    return options_.warmup_start_lr + (peak_ - options_.warmup_start_lr) * share;
   }
   if (options_.shape == "constant") return peak_;
-  const double progress =
-      std::min(1.0, static_cast<double>(step - warmup_) /
-                        static_cast<double>(std::max<int64_t>(1, total_ - warmup_)));
+  const int64_t steps = total_ - warmup_ - (lightly ? 1 : 0);
+  const double progress = std::min(
+      1.0, static_cast<double>(step - warmup_) / static_cast<double>(std::max<int64_t>(1, steps)));
   const double falling = options_.shape == "poly"
                              ? std::pow(1.0 - progress, options_.power)
                              : 0.5 * (1.0 + std::cos(std::numbers::pi * progress));

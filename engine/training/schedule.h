@@ -10,11 +10,21 @@
 
 namespace eosin::engine {
 
+// How the rise and the cosine are counted, s the step, w warm-up steps, n all steps; the rise goes
+// from warmup_start_lr to the peak by the share
+//   eosin    (s + 1) / (w + 1); then the cosine of (s - w) / (n - w)
+//   google   s / w            ; the same cosine (google-research/simclr, deepmind-research/byol)
+//   lightly  (s + 1) / w      ; the cosine of (s - w) / (n - w - 1): the last step has the end rate
+//                               (lightly/utils/scheduler.py)
+//   solo     s / (w - 1)      ; google's cosine (solo/utils/lr_scheduler.py, after bolts)
 struct ScheduleOptions {
   std::string shape = "cosine";  // cosine | poly | constant
-  double warmup_epochs = 0;      // linear from 0; never more than a fifth of the run
+  std::string dialect = "eosin";
+  double warmup_epochs = 0;      // linear; never more than a fifth of the run
+  double warmup_start_lr = 0;    // not scaled by the batch; solo-learn has 3e-5
   double final_share = 0;        // of the peak rate, reached at the end (cosine, poly)
   double power = 0.9;            // poly
+  bool per_epoch = false;        // the rate of an epoch's first step for the whole epoch
   std::string scale = "linear";  // linear: lr * batch / 256 | sqrt: lr * sqrt(batch) | none
 
   void Bind(core::OptionSet& set, const std::string& prefix = "schedule");
@@ -33,7 +43,7 @@ class LrSchedule {
  private:
   ScheduleOptions options_;
   double peak_;
-  int64_t warmup_, total_;
+  int64_t steps_per_epoch_, warmup_, total_;
 };
 
 // BYOL's target momentum: 1 - (1 - base) * (cos(pi * progress) + 1) / 2, progress in [0, 1].

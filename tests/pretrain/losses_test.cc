@@ -89,8 +89,8 @@ PretrainOptions Small(const std::string& method) {
   options.method = method;
   options.arch = "resnet18";
   options.stem = "cifar";
-  options.byol_hidden = 32;
-  options.byol_out = 16;
+  options.Set("byol.hidden", "32");
+  options.Set("byol.out", "16");
   return options;
 }
 
@@ -134,7 +134,7 @@ TEST(MethodTest, HeadsDependOnTheSeedAndTheirName) {
 
 TEST(MethodTest, ByolTargetIsTheAverageOfTheOnlineNetworkAndItsStatistics) {
   PretrainOptions options = Small("byol");
-  options.byol_ema = 0.9;
+  options.Set("byol.ema", "0.9");
   const auto method = MakeMethod(options, SmallEncoder());
   auto dict = [&](const char* part) { return engine::ToStateDict(*method->parts().at(part)); };
   at::manual_seed(4);

@@ -25,7 +25,7 @@ double MedianStep(const std::string& name, const engine::ComputeOptions& compute
   const engine::Compute compute = engine::ResolveCompute(compute_options);
   pretrain::PretrainOptions options;
   options.method = "simclr";
-  options.simclr_batch_norm = false;
+  options.Set("simclr.batch_norm", "false");
   options.optimizer.exclude_bias_and_norm = false;
   const int64_t batch = small ? 64 : 8, size = small ? 32 : 224;
   engine::ResNetOptions net;
