@@ -9,6 +9,7 @@
 #include "core/base/files.h"
 #include "core/base/log.h"
 #include "core/base/progress.h"
+#include "core/base/words.h"
 #include "tiling/batch/batch.h"
 #include "tiling/batch/export.h"
 #include "tiling/batch/labels.h"
@@ -56,12 +57,6 @@ constexpr const char* kExamples =
     "Exit codes: 0 all slides done; 1 a slide failed (the others are done; tiles.csv says why);\n"
     "2 usage; 3 no space or no permission; 130 interrupted.";
 
-std::string Size(int64_t bytes) {
-  const double value = static_cast<double>(bytes);
-  return value < 1e9 ? fmt::format("{:.1f} MB", value / 1e6)
-                     : fmt::format("{:.2f} GB", value / 1e9);
-}
-
 void Report(const tiling::SlideResult& result, bool quiet) {
   core::ClearProgressLine();
   if (result.status == "failed") {
@@ -75,11 +70,11 @@ void Report(const tiling::SlideResult& result, bool quiet) {
   }
   if (result.status == "planned") {
     std::printf("%s: %s; about %s, %.3g s\n", result.slide.c_str(), result.plan.c_str(),
-                Size(result.bytes).c_str(), result.seconds);
+                core::ByteWords(result.bytes).c_str(), result.seconds);
   } else if (!quiet) {
     std::printf("%s: %s, %lld tiles at %.4g um/px, %s%s%s\n", result.stem.c_str(),
                 result.status.c_str(), static_cast<long long>(result.tiles), result.tile_mpp,
-                Size(result.bytes).c_str(), result.bad > 0 ? "; " : "",
+                core::ByteWords(result.bytes).c_str(), result.bad > 0 ? "; " : "",
                 result.bad > 0 ? result.reason.c_str() : "");
   }
   std::fflush(stdout);
@@ -316,12 +311,12 @@ int RunTile(int argc, char** argv) {
       tiling::TileSlides(Slides(arguments, batch.quiet), options, arguments.out, batch);
   if (batch.dry_run) {
     std::printf("%zu slides, %lld tiles, about %s; nothing was written\n", results.size(),
-                static_cast<long long>(tiles), Size(bytes).c_str());
+                static_cast<long long>(tiles), core::ByteWords(bytes).c_str());
   } else if (!batch.quiet) {
     std::printf("%zu slides: %lld done, %lld skipped, %lld failed; %lld tiles, %s; see %s\n",
                 results.size(), static_cast<long long>(results.size()) - failed - skipped,
                 static_cast<long long>(skipped), static_cast<long long>(failed),
-                static_cast<long long>(tiles), Size(bytes).c_str(),
+                static_cast<long long>(tiles), core::ByteWords(bytes).c_str(),
                 (std::filesystem::path(arguments.out) / "tiles.csv").c_str());
   }
   return failed > 0 ? static_cast<int>(core::ExitCode::kBadInput) : 0;

@@ -129,7 +129,6 @@ class TileStoreWriter {
   std::vector<float> stain_;
   std::vector<std::string> stain_columns_;
   std::vector<std::pair<std::string, Bytes>> previews_;
-  bool finished_ = false;
 };
 
 // Reads one store. Opening checks format, version, completeness, shapes and offsets and throws

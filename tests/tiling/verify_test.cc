@@ -42,7 +42,6 @@ class Verify : public ::testing::Test {
     BatchOptions batch;
     batch.threads = 2;
     batch.quiet = true;
-    batch.overwrite = true;
     SlideEntry entry;
     entry.slide = slide_;
     entry.patient = "P1";
@@ -50,8 +49,9 @@ class Verify : public ::testing::Test {
       entry.annotation = folder_ / "a.geojson";
       core::WriteFileAtomic(entry.annotation, annotation);
     }
+    fs::remove(folder_ / "out/a.h5");
     const auto results = TileSlides({entry}, options_, folder_ / "out", batch);
-    EXPECT_NE(results.at(0).status, "failed") << results.at(0).reason;
+    EXPECT_EQ(results.at(0).status, "done") << results.at(0).reason;
     return folder_ / "out/a.h5";
   }
   VerifyReport Check(const fs::path& store, bool with_slide = true, int64_t tiles = 0) {

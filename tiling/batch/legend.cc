@@ -4,19 +4,13 @@
 #include <algorithm>
 #include <opencv2/imgproc.hpp>
 
+#include "core/base/words.h"
+
 namespace eosin::tiling {
 namespace {
 
 constexpr int kLineHeight = 22, kSwatch = 12, kGap = 6, kBetween = 18;
 constexpr double kFont = 0.45;
-
-std::string Grouped(int64_t count) {
-  std::string digits = std::to_string(count);
-  for (auto i = static_cast<int>(digits.size()) - 3; i > 0; i -= 3) {
-    digits.insert(static_cast<size_t>(i), ",");
-  }
-  return digits;
-}
 
 }  // namespace
 
@@ -30,7 +24,7 @@ core::Image WithLegend(const core::Image& picture, const std::vector<LegendEntry
   int x = kGap, line = 0;
   for (const LegendEntry& entry : entries) {
     if (entry.count == 0) continue;
-    Placed item{&entry, entry.text + " " + Grouped(entry.count), 0, 0};
+    Placed item{&entry, entry.text + " " + core::Grouped(entry.count), 0, 0};
     int base = 0;
     const int width = kSwatch + kGap +
                       cv::getTextSize(item.text, cv::FONT_HERSHEY_SIMPLEX, kFont, 1, &base).width;

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/base/words.h"
 #include "core/image/codec.h"
 #include "core/image/resample.h"
 #include "core/report/html.h"
@@ -26,23 +27,6 @@ constexpr int64_t kPageBytes = 12'000'000;  // pictures beyond it lie beside the
 constexpr int kThumbnailSide = 360, kThumbnailQuality = 75;
 constexpr int kGridSide = 760;  // CSS pixels
 constexpr int kBins = 10;
-
-std::string Grouped(int64_t count) {
-  std::string text = std::to_string(count);
-  for (auto i = static_cast<int>(text.size()) - 3; i > 0 && text[static_cast<size_t>(i) - 1] != '-';
-       i -= 3) {
-    text.insert(static_cast<size_t>(i), ",");
-  }
-  return text;
-}
-
-std::string Bytes(int64_t bytes) {
-  const char* units[] = {"B", "kB", "MB", "GB", "TB"};
-  auto value = static_cast<double>(bytes);
-  size_t unit = 0;
-  while (value >= 999.5 && unit + 1 < std::size(units)) value /= 1000, ++unit;
-  return fmt::format("{:.3g} {}", value, units[unit]);
-}
 
 std::string Share(double share) { return share < 0 ? "n/a" : fmt::format("{:.1f} %", 100 * share); }
 
@@ -67,7 +51,7 @@ std::string Rejected(const SlideResult& result) {
   for (int i = 0; i < kRejections; ++i) {
     const int64_t count = result.rejected[static_cast<size_t>(i)];
     if (count == 0) continue;
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", Grouped(count), ReasonWords(i));
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", core::Grouped(count), ReasonWords(i));
   }
   return text;
 }
@@ -90,7 +74,7 @@ std::string Counts(const std::vector<SlideResult>& results,
                    [](const auto& a, const auto& b) { return a.second > b.second; });
   std::string text;
   for (const auto& [value, count] : order) {
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", Grouped(count), value);
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", core::Grouped(count), value);
   }
   return text.empty() ? "none" : text;
 }
@@ -128,19 +112,19 @@ void AddSummary(const std::vector<SlideResult>& results, HtmlPage* page) {
   std::string slides;
   for (const char* word : {"done", "skipped", "planned", "failed"}) {
     if (status[word] == 0) continue;
-    slides += fmt::format("{}{} {}", slides.empty() ? "" : ", ", Grouped(status[word]), word);
+    slides += fmt::format("{}{} {}", slides.empty() ? "" : ", ", core::Grouped(status[word]), word);
   }
   page->AddHeading("Summary");
   page->AddFacts({{"slides", slides.empty() ? "none" : slides},
-                  {"tiles", Grouped(sum.tiles)},
-                  {"tiles that could not be read", Grouped(sum.bad)},
+                  {"tiles", core::Grouped(sum.tiles)},
+                  {"tiles that could not be read", core::Grouped(sum.bad)},
                   {"places of the grid left out", Rejected(sum).empty() ? "none" : Rejected(sum)},
-                  {"bytes of the stores", Bytes(sum.bytes)},
+                  {"bytes of the stores", core::ByteWords(sum.bytes)},
                   {"time, summed over slides", Duration(sum.seconds)},
                   {"scale of the slides came from", Counts(results, &SlideResult::mpp_source)},
                   {"readers", Counts(results, &SlideResult::reader)},
                   {"tiles were made by", Counts(results, &SlideResult::mode)},
-                  {"slides with warnings", Grouped(warned)}});
+                  {"slides with warnings", core::Grouped(warned)}});
 
   core::BarChart chart{.y_title = "places of the grid", .width = 760, .height = 300};
   core::BarSeries bars{.name = ""};
@@ -162,9 +146,10 @@ void AddTable(const std::vector<SlideResult>& results, HtmlPage* page) {
   page->AddHeading("All slides");
   std::vector<std::vector<std::string>> rows;
   for (const SlideResult& result : results) {
-    rows.push_back({result.stem, result.status, Grouped(result.tiles), Grouped(result.bad),
-                    Rejected(result), Share(result.tissue_share), Bytes(result.bytes), Mpp(result),
-                    result.reader, std::to_string(result.warnings.size())});
+    rows.push_back({result.stem, result.status, core::Grouped(result.tiles),
+                    core::Grouped(result.bad), Rejected(result), Share(result.tissue_share),
+                    core::ByteWords(result.bytes), Mpp(result), result.reader,
+                    std::to_string(result.warnings.size())});
   }
   page->AddTable({"slide", "status", "tiles", "unreadable", "left out", "tissue", "store", "scale",
                   "reader", "warnings"},
@@ -246,12 +231,13 @@ void AddSlide(const SlideResult& result, const fs::path& out, HtmlPage* page) {
       {"plan", result.plan},
       {"scale", Mpp(result)},
       {"reader", result.reader},
-      {"tiles", Grouped(result.tiles) +
-                    (result.bad > 0 ? fmt::format(", {} of them unreadable", Grouped(result.bad))
-                                    : std::string())},
+      {"tiles",
+       core::Grouped(result.tiles) +
+           (result.bad > 0 ? fmt::format(", {} of them unreadable", core::Grouped(result.bad))
+                           : std::string())},
       {"left out", Rejected(result)},
       {"tissue", Share(result.tissue_share) + " of the scanned area"},
-      {"store", Bytes(result.bytes)},
+      {"store", core::ByteWords(result.bytes)},
       {"remark", result.reason}};
   if (result.tissue_share < 0) facts[6].second.clear();
   std::erase_if(facts, [](const auto& fact) { return fact.second.empty(); });
@@ -278,7 +264,7 @@ void AddSlide(const SlideResult& result, const fs::path& out, HtmlPage* page) {
 
 void WriteTilingReport(const std::vector<SlideResult>& results, const fs::path& out) {
   HtmlPage page("Tiling report",
-                fmt::format("{} slides", Grouped(static_cast<int64_t>(results.size()))),
+                fmt::format("{} slides", core::Grouped(static_cast<int64_t>(results.size()))),
                 kPageBytes);
   AddFailures(results, &page);
   AddSummary(results, &page);
@@ -298,7 +284,7 @@ void WriteTilingReport(const std::vector<SlideResult>& results, const fs::path& 
     page.AddParagraph(
         fmt::format("{} further slides are in the table above; their pictures lie in "
                     "the stores and beside them (`<slide>.preview.jpg`).",
-                    Grouped(left_out)));
+                    core::Grouped(left_out)));
   }
   page.Write(out / "report.html");
 }

@@ -19,6 +19,7 @@
 #include "core/base/interrupt.h"
 #include "core/base/threads.h"
 #include "core/stain/tile_stain.h"
+#include "core/store/schema.h"
 #include "core/store/store_check.h"
 #include "core/store/tile_store.h"
 #include "tiling/batch/verify_slide.h"
@@ -76,7 +77,8 @@ bool CanBeOpened(const fs::path& path, VerifyReport* report) {
   }
   try {
     const core::hdf5::File file = core::hdf5::File::Open(path);
-    if (file.HasAttribute("format") && file.GetString("format") == "eosin-tiles") return true;
+    if (file.HasAttribute("format") && file.GetString("format") == core::schema::kFormat)
+      return true;
   } catch (const core::StoreError& error) {
     if (!StartsAsHdf5(path)) throw;
     report->problems.push_back(error.what());

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/base/error.h"
+#include "core/base/words.h"
 
 namespace eosin::tiling {
 namespace {
@@ -140,15 +141,6 @@ std::vector<int64_t> Positions(const Plan& plan, double begin, double length, in
   return positions;
 }
 
-// "1,234,567".
-std::string Grouped(size_t count) {
-  std::string digits = std::to_string(count);
-  for (int i = static_cast<int>(digits.size()) - 3; i > 0; i -= 3) {
-    digits.insert(static_cast<size_t>(i), 1, ',');
-  }
-  return digits;
-}
-
 }  // namespace
 
 const char* RejectionName(Rejection reason) {
@@ -231,8 +223,9 @@ std::string Describe(const Plan& plan) {
   const char* how = plan.mode == TileMode::kCopy   ? "copied from"
                     : plan.mode == TileMode::kCrop ? "from"
                                                    : "resampled from";
-  return fmt::format("{} tiles of {} px at {:.4g} um/px {} level {}", Grouped(plan.tiles.size()),
-                     plan.tile_size, plan.tile_mpp, how, plan.level);
+  return fmt::format("{} tiles of {} px at {:.4g} um/px {} level {}",
+                     core::Grouped(static_cast<int64_t>(plan.tiles.size())), plan.tile_size,
+                     plan.tile_mpp, how, plan.level);
 }
 
 }  // namespace eosin::tiling

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/store/schema.h"
 #include "tiling/extract/copy.h"
 #include "tiling/extract/coverage.h"
 #include "tiling/extract/extract.h"
@@ -41,11 +42,10 @@ int64_t Chunked(int64_t count, int64_t element, int64_t chunk) {
 }
 
 int64_t StoreBytes(int64_t tile_bytes, int64_t tiles, const TileOptions& options) {
-  constexpr int64_t kRows = 4096, kByteChunk = int64_t{1} << 20;
-  int64_t bytes = 32 << 10;                              // attributes, headers, indices
-  bytes += tile_bytes + (tile_bytes / kByteChunk) * 64;  // and the chunks' index
-  bytes += Chunked(tiles, 16, kRows) + 8 * (tiles + 1);  // coords, offsets
-  bytes += 5 * tiles;                                    // tissue, status
+  int64_t bytes = 32 << 10;  // attributes, headers, indices
+  bytes += tile_bytes + (tile_bytes / core::schema::kBytesChunk) * 64;  // and the chunks' index
+  bytes += Chunked(tiles, 16, core::schema::kCoordsChunk) + 8 * (tiles + 1);  // coords, offsets
+  bytes += 5 * tiles;                                                         // tissue, status
   if (options.quality != "none") bytes += 4 * static_cast<int64_t>(kQualityNames.size()) * tiles;
   if (options.stain != "none") bytes += int64_t{sizeof(core::StainRow)} * tiles;
   return bytes;
@@ -167,7 +167,6 @@ Prediction Predict(const Slide& slide, const Plan& plan, const TileOptions& opti
     return prediction;
   }
   Sample made;
-  const int64_t output = int64_t{3} * plan.tile_size * plan.tile_size;
   const double samples = AsDouble(static_cast<int64_t>(sample.size()));
   if (plan.mode == TileMode::kCopy) {
     int64_t gain = 0, stored = 0, present = 0;
@@ -182,7 +181,6 @@ Prediction Predict(const Slide& slide, const Plan& plan, const TileOptions& opti
       prediction.tile_bytes =
           static_cast<int64_t>(AsDouble(prediction.tile_bytes) * AsDouble(made.kept) / samples);
     }
-    prediction.memory = 0;
   } else {
     made = MakeSample(slide, plan, maker, sample);
     const CoveredBytes covered(slide, plan);
@@ -191,16 +189,9 @@ Prediction Predict(const Slide& slide, const Plan& plan, const TileOptions& opti
     for (const int64_t i : sample) sampled += covered.Of(plan.tiles[static_cast<size_t>(i)]);
     const double factor = sampled > 0 ? all / sampled : AsDouble(count) / samples;
     prediction.tile_bytes = static_cast<int64_t>(AsDouble(made.bytes) * factor);
-    const Coverage coverage(slide.geometry(), plan);
-    // Each thread: a tile being decoded, one being made and its encoder's room.
-    prediction.memory =
-        WorkingSet(slide.geometry(), plan) + threads * (coverage.tile_bytes() + 3 * output);
   }
   const auto tiles = static_cast<int64_t>(AsDouble(count) * AsDouble(made.kept) / samples + 0.5);
   prediction.store_bytes = StoreBytes(prediction.tile_bytes, tiles, options);
-  // Encoded tiles that wait for their turn, the writer's chunk, and what is kept of every tile.
-  prediction.memory += kWriteAhead * threads * (prediction.tile_bytes / count) + (2 << 20) +
-                       count * int64_t{sizeof(PlannedTile) + sizeof(TileScores) + 64};
   prediction.seconds = made.seconds / (1 + kCoreYield * (threads - 1));
   return prediction;
 }

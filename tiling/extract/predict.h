@@ -13,7 +13,6 @@ namespace eosin::tiling {
 struct Prediction {
   int64_t tile_bytes = 0;   // of tiles/bytes
   int64_t store_bytes = 0;  // of the whole file, without pictures
-  int64_t memory = 0;       // bytes held while extracting with `threads` threads
   double seconds = 0;       // of wall time
 };
 

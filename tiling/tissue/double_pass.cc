@@ -6,6 +6,7 @@
 #include <cmath>
 #include <opencv2/imgproc.hpp>
 
+#include "core/stain/density.h"
 #include "tiling/tissue/components.h"
 #include "tiling/tissue/glass.h"
 #include "tiling/tissue/otsu.h"
@@ -29,9 +30,7 @@ constexpr double kFaintUm = 56, kCloseUm = 40, kGapUm = 48;
 cv::Mat Colourfulness(const cv::Mat& rgb) {
   static const std::array<float, 256> density = [] {
     std::array<float, 256> table{};
-    for (size_t i = 0; i < 256; ++i) {
-      table[i] = static_cast<float>(-kUnit * std::log((static_cast<double>(i) + 1) / 256));
-    }
+    for (size_t i = 0; i < 256; ++i) table[i] = static_cast<float>(kUnit * core::kDensities[i]);
     return table;
   }();
   cv::Mat out(rgb.size(), CV_8U);
