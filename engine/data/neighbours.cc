@@ -70,6 +70,7 @@ void NeighbourIndex::ForEachNear(int64_t index, Visit&& visit) const {
 std::vector<int64_t> NeighbourIndex::Near(int64_t index) const {
   std::vector<int64_t> near;
   ForEachNear(index, [&](int64_t other) { near.push_back(other); });
+  std::sort(near.begin(), near.end());
   return near;
 }
 

@@ -17,7 +17,7 @@ class NeighbourIndex {
   // radius: tile strides, > 0. ConfigError when no image of the source has a place.
   NeighbourIndex(const ImageSource& source, double radius);
 
-  // Other images of the same slide within the radius, ends included; in a fixed order. Thread-safe.
+  // Other images of the same slide within the radius, ends included, sorted. Thread-safe.
   std::vector<int64_t> Near(int64_t index) const;
   // One of them, equally likely by `draw` (32 random bits); nothing for a tile that is alone.
   std::optional<int64_t> Pick(int64_t index, uint32_t draw) const;

@@ -204,7 +204,8 @@ bool SampleMaker::Make(int64_t first, int64_t place, BatchSpace* space, ViewScra
   const auto n = static_cast<size_t>(place);
   Loaded own, near;
   core::Image image;
-  Load(ReadFrom(task, &image), std::move(image), &own);
+  const int64_t index = ReadFrom(task, &image);
+  Load(index, std::move(image), &own);
   bool replaced = own.index != order_[static_cast<size_t>(task)];
 
   core::PhiloxStream draw = Stream(core::DrawPurpose::kNeighbour, task, 0);

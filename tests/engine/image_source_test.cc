@@ -92,6 +92,91 @@ TEST(ImageSource, StoresWithLabelsATile) {
   EXPECT_EQ(source->label(2), 2);
 }
 
+TEST(ImageSource, StoresTellStainPlaceSizeAndPatient) {
+  testing::TempFolder folder;
+  // Columns in another order, one more among them.
+  std::vector<std::string> columns(core::kStainColumns.rbegin(), core::kStainColumns.rend());
+  columns.insert(columns.begin() + 3, "other");
+  for (const bool whole : {true, false}) {
+    core::TileStoreInfo info;
+    info.slide_name = "s.svs";
+    info.width = info.height = 4096;
+    info.mpp_x = info.mpp_y = 0.25;
+    info.mpp_source = "test";
+    info.bounds = {0, 0, 4096, 4096};
+    info.tile_size = 16;
+    info.stride = 8;  // tiles overlap by half
+    info.patch_size_level0 = 32;
+    info.downsample = 2;
+    info.tile_mpp = 0.5;
+    info.encoding = "png";
+    if (whole) info.patient = "p7";
+    core::TileStoreWriter writer(folder / (whole ? "a.h5" : "b.h5"), info);
+    std::vector<float> rows;
+    for (int i = 0; i < 3; ++i) {
+      core::Bytes bytes;
+      if (i != 1) bytes = core::EncodePng(Image(16, 16, 3, 9));
+      writer.Append(16 * i, 48, bytes, 1, i == 1 ? kBad : kOk);
+      for (size_t c = 0; c < columns.size(); ++c) rows.push_back(static_cast<float>(100 * i + c));
+    }
+    if (!whole) columns[0] = "unknown";  // then the row is not all there
+    writer.SetStain(rows, columns);
+    writer.Finish();
+  }
+  const auto source = OpenImageSource(folder.path());
+  ASSERT_EQ(source->size(), 4);
+  EXPECT_EQ(source->group(0), "p7");
+  EXPECT_EQ(source->group(2), "b");
+  EXPECT_EQ(source->uniform_size(), (std::pair<int, int>{16, 16}));
+  const std::optional<core::StainRow> row = source->stain(1);  // row 2 of a.h5
+  ASSERT_TRUE(row);
+  EXPECT_EQ((*row)[13], 200);  // e_p99 stands first in the file
+  EXPECT_EQ((*row)[11], 202);
+  EXPECT_EQ((*row)[10], 204);  // behind "other"
+  EXPECT_EQ((*row)[0], 214);
+  EXPECT_FALSE(source->stain(2));
+  EXPECT_EQ(source->place(1)->slide, 0);
+  EXPECT_EQ(source->place(1)->x, 2);  // 32 level-0 pixels, 16 a stride
+  EXPECT_EQ(source->place(1)->y, 3);
+  EXPECT_EQ(source->place(3)->slide, 1);
+  // A selection forwards.
+  const auto some = SelectImages(OpenImageSource(folder.path()), {3, 1});
+  EXPECT_EQ(some->place(1)->x, 2);
+  EXPECT_EQ((*some->stain(1))[13], 200);
+  EXPECT_EQ(some->uniform_size(), (std::pair<int, int>{16, 16}));
+  WriteStore(folder / "c.h5", 1, {kBad});  // nothing of it is read
+  EXPECT_EQ(OpenImageSource(folder.path())->uniform_size(), (std::pair<int, int>{16, 16}));
+}
+
+TEST(ImageSource, StoresOfTwoTileSizesHaveNone) {
+  testing::TempFolder folder;
+  WriteStore(folder / "a.h5", 1, {kOk});
+  core::TileStoreInfo info = core::TileStoreReader(folder / "a.h5").info();
+  info.tile_size = info.stride = info.patch_size_level0 = 20;
+  core::TileStoreWriter writer(folder / "b.h5", info);
+  writer.Append(0, 0, core::EncodePng(Image(20, 20, 3, 1)));
+  writer.Finish();
+  EXPECT_EQ(OpenImageSource(folder.path())->uniform_size(), (std::pair<int, int>{0, 0}));
+}
+
+TEST(ImageSource, CommonSizeOfPicturesFromTheirHeaders) {
+  testing::TempFolder folder;
+  WritePicture(folder / "1.png", 1);
+  // A JPEG whose size stands behind 120 kB of comments.
+  core::Bytes jpeg = core::EncodeJpeg(Image(16, 12, 3, 80), 90);
+  core::Bytes comment(65537, 'x');
+  comment[0] = 0xFF, comment[1] = 0xFE, comment[2] = comment[3] = 0xFF;
+  for (int i = 0; i < 2; ++i) jpeg.insert(jpeg.begin() + 2, comment.begin(), comment.end());
+  core::WriteFileAtomic(folder / "2.jpg",
+                        {reinterpret_cast<const char*>(jpeg.data()), jpeg.size()});
+  core::WriteFileAtomic(folder / "3.png", "damaged: replaced by the loader, not asked");
+  EXPECT_EQ(OpenImageSource(folder.path())->uniform_size(), (std::pair<int, int>{16, 12}));
+  const core::Bytes other = core::EncodePng(Image(12, 16, 3));
+  core::WriteFileAtomic(folder / "4.png",
+                        {reinterpret_cast<const char*>(other.data()), other.size()});
+  EXPECT_EQ(OpenImageSource(folder.path())->uniform_size(), (std::pair<int, int>{0, 0}));
+}
+
 TEST(ImageSource, MoreStoresThanStayOpenFromManyThreads) {
   testing::TempFolder folder;
   for (int i = 0; i < 150; ++i) {

@@ -11,42 +11,14 @@
 
 #include "core/base/error.h"
 #include "engine/augment/apply.h"
+#include "tests/engine/fake_source.h"
 #include "tests/testing.h"
 
 namespace eosin::engine {
 namespace {
 
 using core::Image;
-
-// Noise images by index; some cannot be read.
-class FakeSource : public ImageSource {
- public:
-  explicit FakeSource(int64_t size, std::set<int64_t> bad = {})
-      : size_(size), bad_(std::move(bad)) {}
-  int64_t size() const override { return size_; }
-  Image Read(int64_t index) const override {
-    ++reads;
-    if (crash_at == index) throw std::runtime_error("the decoder broke");
-    if (bad_.count(index)) throw core::DataError("damaged " + name(index), "replace it");
-    if (index % 7 == 0) std::this_thread::sleep_for(std::chrono::microseconds(300));
-    Image image(24 + static_cast<int>(index % 5), 20, 3);
-    core::PhiloxStream draw(9, core::DrawPurpose::kTest, 0, static_cast<uint32_t>(index));
-    for (uint8_t& value : image.pixels) value = static_cast<uint8_t>(draw.Below(256));
-    return image;
-  }
-  std::string name(int64_t index) const override { return "image " + std::to_string(index); }
-  std::string group(int64_t index) const override { return std::to_string(index / 10); }
-  int64_t label(int64_t index) const override { return index % 3; }
-  const std::vector<std::string>& classes() const override { return classes_; }
-
-  mutable std::atomic<int64_t> reads{0};
-  std::atomic<int64_t> crash_at{-1};
-
- private:
-  int64_t size_;
-  std::set<int64_t> bad_;
-  std::vector<std::string> classes_ = {"a", "b", "c"};
-};
+using testing::FakeSource;
 
 std::vector<ViewRecipe> TwoViews() {
   ViewRecipe a = ViewRecipe::Preset("byol_a"), b = ViewRecipe::Preset("byol_b");
@@ -200,8 +172,8 @@ TEST(ViewLoader, StopsWhenTooMuchIsDamaged) {
   for (int64_t i = 0; i < 15; ++i) bad.insert(i * 20);
   const FakeSource source(300, bad);
   ViewLoader loader(source, TwoViews(), Options(10, 2));
-  testing::ExpectError([&] { Epoch(loader, 0); }, core::ExitCode::kBadInput,
-                       "could not be read, such as: damaged image");
+  eosin::testing::ExpectError([&] { Epoch(loader, 0); }, core::ExitCode::kBadInput,
+                              "could not be read, such as: damaged image");
 }
 
 TEST(ViewLoader, TenDamagedImagesOfAFewAreBorne) {
@@ -218,8 +190,8 @@ TEST(ViewLoader, NothingDecodes) {
   for (int64_t i = 0; i < 20; ++i) bad.insert(i);
   const FakeSource source(20, bad);
   ViewLoader loader(source, TwoViews(), Options(4, 2));
-  testing::ExpectError([&] { Epoch(loader, 0); }, core::ExitCode::kBadInput,
-                       "none of 20 images in a row");
+  eosin::testing::ExpectError([&] { Epoch(loader, 0); }, core::ExitCode::kBadInput,
+                              "none of 20 images in a row");
 }
 
 TEST(ViewLoader, WorkersErrorsSurfaceInNext) {
@@ -264,21 +236,21 @@ TEST(ViewLoader, MemoryIsTheRingAndNothingRunsBeyondIt) {
 
 TEST(ViewLoader, RefusesImpossibleOptions) {
   const FakeSource source(30);
-  testing::ExpectError([&] { ViewLoader(source, TwoViews(), Options(64, 2)); },
-                       core::ExitCode::kUsage, "batch = 64 is larger than the set of 30 images");
-  testing::ExpectError([&] { ViewLoader(source, TwoViews(), Options(8, 0)); },
-                       core::ExitCode::kUsage, "workers = 0");
-  std::vector<ViewRecipe> unequal = TwoViews();
-  unequal[1].size = 17;
-  testing::ExpectError([&] { ViewLoader(source, unequal, Options(8, 1)); }, core::ExitCode::kUsage,
-                       "different sizes");
+  eosin::testing::ExpectError([&] { ViewLoader(source, TwoViews(), Options(64, 2)); },
+                              core::ExitCode::kUsage,
+                              "batch = 64 is larger than the set of 30 images");
+  eosin::testing::ExpectError([&] { ViewLoader(source, TwoViews(), Options(8, 0)); },
+                              core::ExitCode::kUsage, "workers = 0");
+  eosin::testing::ExpectError([&] { ViewLoader(source, {}, Options(8, 1)); },
+                              core::ExitCode::kUsage, "no views");
   LoaderOptions starved = Options(8, 1);
   starved.allocator.allocate = [](size_t) -> void* { return nullptr; };
   starved.allocator.release = [](void*) {};
-  testing::ExpectError([&] { ViewLoader(source, TwoViews(), starved); }, core::ExitCode::kMachine,
-                       "no memory");
+  eosin::testing::ExpectError([&] { ViewLoader(source, TwoViews(), starved); },
+                              core::ExitCode::kMachine, "no memory");
   ViewLoader loader(source, TwoViews(), Options(8, 1));
-  testing::ExpectError([&] { loader.StartEpoch(0, 9); }, core::ExitCode::kUsage, "step 9 of 3");
+  eosin::testing::ExpectError([&] { loader.StartEpoch(0, 9); }, core::ExitCode::kUsage,
+                              "step 9 of 3");
 }
 
 }  // namespace
