@@ -4,6 +4,7 @@
 #include <cstring>
 #include <set>
 
+#include "core/stain/stain_template.h"
 #include "core/stain/tile_stain.h"
 #include "engine/augment/apply.h"
 #include "engine/data/facts_cache.h"
@@ -240,11 +241,33 @@ TEST(ViewLoader, RecordsTakeStainFactsFromTheStoreOrReadOnce) {
   const std::vector<Copy> got = Epoch(stored, 1), expected = Epoch(loader, 1);
   EXPECT_TRUE(got == expected);
   EXPECT_EQ(source.reads, 0);
-  // HSV is not in the store: pixels are needed.
+}
+
+TEST(ViewLoader, RecordsReadOnceWhatTheStoreLacks) {
+  FakeSource source(24);
+  source.uniform = true;
+  source.stain_of = [&](int64_t i) { return core::MeasureStain(source.Picture(i)); };
+  eosin::testing::TempFolder folder;
+  core::StainTemplate all = core::StainTemplate::PublishedCrc();
+  all.spaces[1] = {.center = {0.8, 0.4, 0.7, 0.1, 0.1, 0.1}, .spread = {.1, .1, .1, .02, .02, .02}};
+  all.spaces[2] = {.center = {0.4, 0.3, 0.1, 0.1, 0.1, 0.1}, .spread = {.1, .1, .1, .02, .02, .02}};
+  all.Write(folder / "template.json");
+  std::vector<ViewRecipe> views = MultiCrop("randstainna");
+  for (ViewRecipe& view : views) {
+    view.randstainna_space = "random";
+    view.randstainna_template = (folder / "template.json").string();
+  }
+  ViewLoader recorded(source, views, Options(Payload::kRecords)),
+      viewed(source, views, Options(Payload::kViews));
+  const std::vector<Copy> first = Epoch(recorded, 0), second = Epoch(recorded, 1);
+  EXPECT_EQ(source.reads, 24);
+  std::vector<Copy> expected = Epoch(viewed, 1);
+  for (size_t i = 0; i < second.size(); ++i) EXPECT_EQ(second[i].records, expected[i].records);
+  // The stored LAB row is enough for LAB.
   std::vector<ViewSampler> samplers;
-  samplers.emplace_back(views[0]);
+  samplers.emplace_back(MultiCrop("randstainna")[0]);
   FactsCache cache(source, samplers);
-  EXPECT_EQ(cache.Of(7)->row(), core::MeasureStain(source.Picture(7)));
+  EXPECT_EQ(cache.Of(7)->colors(core::StainSpace::kLab).mean[1], (*source.stain(7))[1]);
   EXPECT_EQ(cache.images_read(), 0);
 }
 

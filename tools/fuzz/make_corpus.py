@@ -329,9 +329,20 @@ def weights():
     keep("zip", "empty.zip", zip_of({}))
 
 
+# ---- CIFAR-10 batches (first byte 0) and STL-10 folds (1)
+
+def binary_sets():
+    record = bytes([7]) + bytes(i % 251 for i in range(3072))
+    keep("binary_set", "batch.bin", b"\0" + record + bytes([9]) + record[1:])
+    keep("binary_set", "cut.bin", b"\0" + record[:-1])
+    keep("binary_set", "label.bin", b"\0" + bytes([10]) + record[1:])
+    keep("binary_set", "folds.txt", "\1" + "".join(f"{i} {4999 - i} {i * 37} \n" for i in range(10)))
+    keep("binary_set", "range.txt", "\1" + "1 2 5000\n" * 10)
+
+
 def main():
     shutil.rmtree(os.path.join(HERE, "corpus"), ignore_errors=True)
-    for make in (pictures, slides, streams, annotations, tables, weights):
+    for make in (pictures, slides, streams, annotations, tables, weights, binary_sets):
         make()
     total = sum(os.path.getsize(os.path.join(d, f)) for d, _, files in os.walk(os.path.join(HERE, "corpus")) for f in files)
     print(f"{total} bytes of seeds")
