@@ -25,7 +25,7 @@ struct MonitorSample {
   double data_wait = 0;  // share of the time spent waiting for batches
   double update_share = kNotMeasured, pair_top1 = kNotMeasured, view_distance = kNotMeasured,
          target_momentum = kNotMeasured, loss_ratio = kNotMeasured, negatives_used = kNotMeasured,
-         alignment = kNotMeasured, uniformity = kNotMeasured;
+         alignment = kNotMeasured, uniformity = kNotMeasured, embedding_rank = kNotMeasured;
 };
 
 // Once an epoch.

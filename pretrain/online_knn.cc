@@ -2,6 +2,7 @@
 #include "pretrain/online_knn.h"
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/nan_to_num.h>
 #include <ATen/ops/tensor.h>
 #include <algorithm>
 #include <cmath>
@@ -120,8 +121,8 @@ OnlineScore ScoreOnline(const PretrainOptions& options, KnnSplit* split, engine:
   } else {
     features = embed(&split->sample);
   }
-  const eval::SpreadFacts spread =
-      eval::MeasureSpread(features.narrow(0, 0, std::min(features.size(0), 2 * kFeatureSample)));
+  const eval::SpreadFacts spread = eval::MeasureSpread(
+      at::nan_to_num(features.narrow(0, 0, std::min(features.size(0), 2 * kFeatureSample))));
   score.rank_me = spread.rank_me;
   score.feature_std = spread.std_ratio;
   score.dead_share = spread.dead_share;

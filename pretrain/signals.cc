@@ -10,6 +10,7 @@
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/nan_to_num.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -80,8 +81,9 @@ StepSignals::StepSignals(Method& method) : method_(method), trained_(method.Trai
 }
 
 std::vector<std::string> StepSignals::names() const {
-  std::vector<std::string> names = {"loss",      "grad_norm", "update_share", "feature_spread",
-                                    "pair_top1", "alignment", "uniformity",   "view_distance"};
+  std::vector<std::string> names = {"loss",           "grad_norm",      "update_share",
+                                    "feature_spread", "embedding_rank", "pair_top1",
+                                    "alignment",      "uniformity",     "view_distance"};
   if (!target_.empty()) names.push_back("target_momentum");
   if (method_.contrast().temperature > 0) {
     names.push_back("loss_ratio");
@@ -109,6 +111,7 @@ void StepSignals::AfterBackward(const StepOutput& output, const std::vector<at::
   const at::Tensor& z = output.embedding;
   const int64_t n = z.size(0) / 2;
   signals_.emplace_back("feature_spread", eval::StdRatio(z));
+  signals_.emplace_back("embedding_rank", eval::RankMe(at::nan_to_num(z)));
   signals_.emplace_back("pair_top1", PairTop1(z));
   signals_.emplace_back("alignment", eval::Alignment(z.narrow(0, 0, n), z.narrow(0, n, n)));
   signals_.emplace_back("uniformity", eval::Uniformity(z));

@@ -29,6 +29,7 @@ class StepSignals {
   //   grad_norm        of all gradients; grad_<part>[.<stage>] of its parts
   //   update_share     length of the step over the length of the weights
   //   feature_spread   std of the embedding's channels against 1/sqrt(d): 1 spread, 0 collapsed
+  //   embedding_rank   effective rank (RankMe) of the batch's embedding
   //   pair_top1        share of views whose nearest other view is of the same image
   //   alignment        mean squared distance of the two views' embeddings, 0..4
   //   uniformity       0 one point, about -4 spread over the sphere

@@ -315,7 +315,8 @@ void Trainer::Look() {
                       .loss_ratio = signal("loss_ratio"),
                       .negatives_used = signal("negatives_used"),
                       .alignment = signal("alignment"),
-                      .uniformity = signal("uniformity")}));
+                      .uniformity = signal("uniformity"),
+                      .embedding_rank = signal("embedding_rank")}));
   row["epoch"] = static_cast<double>(epoch());
   row["lr"] = schedule_->At(done() - 1);
   row["images_per_second"] = images / elapsed;
