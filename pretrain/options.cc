@@ -100,7 +100,7 @@ void PretrainOptions::Check() const {
     if (view->size == size) continue;
     throw core::ConfigError(
         fmt::format("{}.size = {} differs from data.size = {}", name, view->size, size),
-        "set data.size alone: both views follow it");
+        "set data.size alone and leave the views' sizes out: they follow it");
   }
   if (stem == "imagenet" && size < 32) {
     throw core::ConfigError(fmt::format("model.stem = imagenet needs views of 32 px, not {}", size),
@@ -113,6 +113,13 @@ void PretrainOptions::Check() const {
         "set model.stem = cifar, or a larger view_local.size");
   }
   methods.Get(method).Check(method);
+}
+
+void PretrainOptions::SetViews(const std::string& a, const std::string& b, int64_t pixels) {
+  size = pixels;
+  view_a = engine::ViewRecipe::Preset(a);
+  view_b = engine::ViewRecipe::Preset(b);
+  view_a.size = view_b.size = engine::ViewRecipe().size;  // left open: they follow data.size
 }
 
 void PretrainOptions::Set(const std::string& key, const std::string& value) {

@@ -92,6 +92,8 @@ struct PretrainOptions {
 
   // Keys as in config.toml. The set points into this object.
   void Bind(core::OptionSet& set);
+  // For presets: the views' recipes by name, and their size.
+  void SetViews(const std::string& a, const std::string& b, int64_t pixels);
   // One assignment, as --set makes it.
   void Set(const std::string& key, const std::string& value);
   // The recipes of an image's views, global ones first: what the loader is given.

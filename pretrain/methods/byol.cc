@@ -186,22 +186,17 @@ void Byol::AfterStep(double progress) {
 
 ByolOptions& Own(PretrainOptions& options) { return options.methods.As<ByolOptions>("byol"); }
 
-void Views(PretrainOptions& options, const std::string& a, const std::string& b, int64_t size) {
-  options.view_a = engine::ViewRecipe::Preset(a);
-  options.view_b = engine::ViewRecipe::Preset(b);
-  options.view_a.size = options.view_b.size = options.size = size;
-}
-
 // As simclr-histology.
 void Histology(PretrainOptions& o) {
-  Views(o, "histology", "histology", 224);
+  o.SetViews("histology", "histology", 224);
   o.optimizer.lr = 0.1;
   o.schedule.warmup_epochs = 10;
 }
 
 // deepmind-research/byol configs/byol.py: tables by number of epochs; one forward pass a view.
 void Paper(PretrainOptions& o, int64_t epochs, double lr, double decay, double ema) {
-  Views(o, "byol_a", "byol_b", 224);
+  o.SetViews("byol_a", "byol_b", 224);
+  o.zero_init_residual = true;
   o.batch = 4096;
   o.epochs = epochs;
   o.concat_views = false;
@@ -219,7 +214,7 @@ void Paper(PretrainOptions& o, int64_t epochs, double lr, double decay, double e
 // lightly docs/source/getting_started/benchmarks/cifar10_benchmark.py: SGD 0.06 * batch / 128, one
 // forward pass a view, a rate an epoch, constant momentum; kNN 86.8 at batch 512 after 200 epochs.
 void LightlyCifar(PretrainOptions& o) {
-  Views(o, "simclr_cifar", "simclr_cifar", 32);
+  o.SetViews("simclr_cifar", "simclr_cifar", 32);
   o.arch = "resnet18";
   o.batch = 512;
   o.epochs = 200;
@@ -239,8 +234,7 @@ void LightlyCifar(PretrainOptions& o) {
 
 // solo-learn scripts/pretrain/cifar/byol.yaml, augmentations/asymmetric.yaml: no blur.
 void SoloCifar(PretrainOptions& o) {
-  Views(o, "byol_a", "byol_b", 32);
-  o.view_a.blur_probability = o.view_b.blur_probability = 0;
+  o.SetViews("solo_asymmetric_a", "solo_asymmetric_b", 32);
   o.arch = "resnet18";
   o.batch = 256;
   o.epochs = 1000;

@@ -108,22 +108,18 @@ StepOutput SimClr::Forward(const std::vector<at::Tensor>& groups) {
 
 SimClrOptions& Own(PretrainOptions& options) { return options.methods.As<SimClrOptions>("simclr"); }
 
-void Views(PretrainOptions& options, const std::string& recipe, int64_t size) {
-  options.view_a = options.view_b = engine::ViewRecipe::Preset(recipe);
-  options.view_a.size = options.view_b.size = options.size = size;
-}
-
 // SGD copes with the small batches of a few thousand tiles; views after pathology's practice:
 // weaker colour, stain jitter, all quarter turns and mirrors (tiles have no up).
 void Histology(PretrainOptions& o) {
-  Views(o, "histology", 224);
+  o.SetViews("histology", "histology", 224);
   o.optimizer.lr = 0.12;
   o.schedule.warmup_epochs = 10;
 }
 
 // google-research/simclr, its README and the defaults of run.py, model_util.py.
 void Google(PretrainOptions& o) {
-  Views(o, "simclr", 224);
+  o.SetViews("simclr", "simclr", 224);
+  o.zero_init_residual = true;
   o.batch = 4096;
   o.epochs = 100;
   o.optimizer.name = "lars";
@@ -143,7 +139,7 @@ void Google(PretrainOptions& o) {
 // The same README's CIFAR-10 command: "around 91 %" after 1000 epochs.
 void GoogleCifar(PretrainOptions& o) {
   Google(o);
-  Views(o, "simclr_cifar", 32);
+  o.SetViews("simclr_cifar", "simclr_cifar", 32);
   o.arch = "resnet18";
   o.batch = 512;
   o.epochs = 1000;
@@ -154,7 +150,7 @@ void GoogleCifar(PretrainOptions& o) {
 
 // lightly benchmarks/imagenet/resnet50/simclr.py.
 void Lightly(PretrainOptions& o) {
-  Views(o, "simclr", 224);
+  o.SetViews("simclr", "simclr", 224);
   o.batch = 256;
   o.epochs = 100;
   o.optimizer.name = "lars";
@@ -173,7 +169,7 @@ void Lightly(PretrainOptions& o) {
 // lightly docs/source/getting_started/benchmarks/cifar10_benchmark.py: SGD 0.06 * batch / 128, one
 // forward pass a view, a rate an epoch; kNN 84.8 at batch 512 after 200 epochs.
 void LightlyCifar(PretrainOptions& o) {
-  Views(o, "simclr_cifar", 32);
+  o.SetViews("simclr_cifar", "simclr_cifar", 32);
   o.arch = "resnet18";
   o.batch = 512;
   o.epochs = 200;
@@ -188,7 +184,7 @@ void LightlyCifar(PretrainOptions& o) {
 // solo-learn scripts/pretrain/cifar/simclr.yaml, augmentations/symmetric.yaml; its stem's padding
 // of 2 is not copied.
 void SoloCifar(PretrainOptions& o) {
-  Views(o, "simclr", 32);
+  o.SetViews("solo_symmetric", "solo_symmetric", 32);
   o.arch = "resnet18";
   o.batch = 256;
   o.epochs = 1000;
@@ -211,7 +207,7 @@ void SoloCifar(PretrainOptions& o) {
 // The SimCLR that the SimSiam paper (arXiv 2011.10566, appendix D) compares with on CIFAR-10: SGD,
 // decay of all parameters, no warm-up, crops from 0.2; 91.1 % after 800 epochs.
 void SimSiamCifar(PretrainOptions& o) {
-  Views(o, "simclr_cifar", 32);
+  o.SetViews("simclr_cifar", "simclr_cifar", 32);
   o.view_a.crop_scale_min = o.view_b.crop_scale_min = 0.2;
   o.arch = "resnet18";
   o.batch = 512;
@@ -224,7 +220,7 @@ void SimSiamCifar(PretrainOptions& o) {
 // The much copied set-up on STL-10's 96 px images, 7x7 stem: Adam with L2, no BatchNorm in the
 // head 2048-512-128, rate not scaled.
 void Stl10(PretrainOptions& o) {
-  Views(o, "simclr", 96);
+  o.SetViews("simclr", "simclr", 96);
   o.batch = 128;
   o.epochs = 100;
   o.optimizer.name = "adam";

@@ -202,7 +202,7 @@ TEST(OptimizerTest, LarsTrustIsOneWhereANormIsZero) {
 }
 
 TEST(OptimizerTest, StateContinuesBitForBit) {
-  for (const char* name : {"sgd", "adamw", "lars"}) {
+  for (const char* name : {"sgd", "adam", "adamw", "lars"}) {
     OptimizerOptions options;
     options.name = name;
     Toy whole, resumed;
