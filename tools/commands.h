@@ -17,6 +17,8 @@ int RunDoctor(int argc, char** argv);
 int RunPretrainCommand(int argc, char** argv);
 int RunSegmentCommand(int argc, char** argv);
 int RunStudyCommand(int argc, char** argv);
+int RunBenchCommand(int argc, char** argv);
+int RunBenchThroughput(int argc, char** argv);  // behind it
 int RunTorchDoctor(int argc, char** argv);
 
 }  // namespace eosin::tools

@@ -45,6 +45,7 @@ constexpr Command kCommands[] = {
     {"pretrain", nullptr, "learn an encoder from unlabelled tiles (SimCLR, BYOL)"},
     {"segment", nullptr, "train and score one DeepLabV3 on images and masks"},
     {"study", nullptr, "random, ImageNet and self-supervised starts compared, with intervals"},
+    {"bench", nullptr, "augmentation and batch-size study on CIFAR-10, STL-10; throughput"},
     {"stain", RunStain, "stain templates of your own tiles, and pictures under another stain"},
     {"inspect", RunInspect, "what is in a slide, tile store, weights file or run folder"},
     {"doctor", RunDoctor, "versions, devices, threads and features of this installation"},

@@ -37,6 +37,7 @@ int Main(int argc, char** argv) {
     if (name == "pretrain") return RunPretrainCommand(argc - 1, argv + 1);
     if (name == "segment") return RunSegmentCommand(argc - 1, argv + 1);
     if (name == "study") return RunStudyCommand(argc - 1, argv + 1);
+    if (name == "bench") return RunBenchCommand(argc - 1, argv + 1);
     if (name == "doctor") return RunTorchDoctor(argc - 1, argv + 1);
   } catch (const c10::OutOfMemoryError& error) {
     throw core::MachineError(error.what_without_backtrace(), "use a smaller batch or size");
