@@ -19,8 +19,13 @@ struct BlockLoop {
 struct NormalizedSink {
   NormalizeConstants constants;
   float* view;
+  // Selected, not indexed: an index would put the constants into local memory.
+  __device__ static float Of(const float (&values)[3], int channel) {
+    return channel == 0 ? values[0] : (channel == 1 ? values[1] : values[2]);
+  }
   __device__ void operator()(int64_t at, int channel, uint8_t level) const {
-    view[at] = NormalizeValue(level, channel, constants);
+    view[at] =
+        static_cast<float>(level) * Of(constants.scale, channel) + Of(constants.shift, channel);
   }
 };
 
