@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <chrono>
-#include <numeric>
+
 
 #include "core/base/error.h"
 #include "core/base/interrupt.h"
@@ -172,7 +172,6 @@ int64_t DeviceBytes() {
   engine::CheckCuda(cudaMemGetInfo(&free, &total), "asking for the GPU's memory");
   return static_cast<int64_t>(free);
 }
-#endif
 
 double CopyBandwidth(c10::Device device) {
   const int64_t bytes = int64_t{1} << 30;
@@ -183,6 +182,7 @@ double CopyBandwidth(c10::Device device) {
       Rate(0.5, 3, [&] { return to.copy_(from), 1; }, [&] { to.narrow(0, 0, 1).cpu(); });
   return 2 * copies * static_cast<double>(bytes);
 }
+#endif
 
 class CaseRun {
  public:
