@@ -92,7 +92,9 @@ at::Tensor Run(engine::ResNet net, const engine::ImageSource& source,
   const EvalMode eval_mode(net);
   const auto count = static_cast<int64_t>(indices.size());
   const auto view_count = static_cast<int64_t>(views.size());
-  at::Tensor features = at::empty({view_count, count, net->feature_dim()},
+  const int64_t width =
+      net->options().num_classes > 0 ? net->options().num_classes : net->feature_dim();
+  at::Tensor features = at::empty({view_count, count, width},
                                   at::TensorOptions().dtype(at::kFloat).device(compute.device));
   if (count == 0) return features.to(at::kCPU);
   ForBatches(source, indices, views, seed, options, [&](const engine::Batch& batch, int64_t first) {

@@ -23,7 +23,8 @@ struct EmbedOptions {
   std::function<void(int64_t images)> progress;  // after each batch; may be empty
 };
 
-// Features (indices.size(), D), fp32 on the CPU, in the order of `indices`. The net runs in eval
+// Features (indices.size(), D), or logits of a net with a classifier, fp32 on the CPU, in the order
+// of `indices`. The net runs in eval
 // mode without gradients and gets its mode back. In fp32 a feature depends on its image and, in
 // the last bits, on the batch's shape; compute.bf16 is faster and rounds to 3 digits. Throws
 // DataError naming an image that does not decode, InterruptedError on SIGINT.

@@ -53,19 +53,25 @@ class Blocks {
   std::vector<at::Tensor> kept_;
 };
 
+// In double precision, two passes; population deviation as scikit-learn's scaler.
+void Moments(const at::Tensor& x, at::Tensor* mean, at::Tensor* std) {
+  const int64_t n = x.size(0);
+  *mean = x.sum({0}, false, at::kDouble) / n;
+  at::Tensor variance = at::zeros({x.size(1)}, at::kDouble);
+  for (int64_t i = 0; i < n; i += kBlock) {
+    const at::Tensor centred = x.narrow(0, i, std::min(kBlock, n - i)).to(at::kDouble) - *mean;
+    variance += (centred * centred).sum(0);
+  }
+  *std = (variance / n).sqrt();
+  // What rounding leaves of a constant channel is no spread.
+  *std = at::where(*std > 1e-6 * mean->abs() + 1e-12, *std, at::ones_like(*std));
+}
+
 LinearModel FitLbfgs(const at::Tensor& x, const at::Tensor& y, int64_t classes,
                      const LinearProbeOptions& options) {
   const int64_t n = x.size(0), d = x.size(1);
-  // Moments in double precision, two passes; population deviation as scikit-learn's scaler.
-  const at::Tensor mean = x.sum({0}, false, at::kDouble) / n;
-  at::Tensor variance = at::zeros({d}, at::kDouble);
-  for (int64_t i = 0; i < n; i += kBlock) {
-    const at::Tensor centred = x.narrow(0, i, std::min(kBlock, n - i)).to(at::kDouble) - mean;
-    variance += (centred * centred).sum(0);
-  }
-  at::Tensor std = (variance / n).sqrt();
-  // What rounding leaves of a constant channel is no spread.
-  std = at::where(std > 1e-6 * mean.abs() + 1e-12, std, at::ones_like(std));
+  at::Tensor mean = at::zeros({d}, at::kDouble), std = at::ones({d}, at::kDouble);
+  if (options.standardise) Moments(x, &mean, &std);
   const Blocks blocks(x, mean, std);
 
   auto function = [&](const at::Tensor& parameters, at::Tensor& gradient) {

@@ -17,6 +17,7 @@ namespace eosin::eval {
 struct LinearProbeOptions {
   std::string solver = "lbfgs";  // lbfgs | sgd
   double l2 = 1e-4;              // lbfgs, on standardised features
+  bool standardise = true;       // lbfgs; not bound: off where features are scaled already
   int64_t iterations = 500;      // lbfgs, at most
   double tolerance = 1e-5;       // lbfgs: largest component of the gradient at the end
   int64_t epochs = 100;          // sgd
