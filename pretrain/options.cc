@@ -8,7 +8,7 @@
 
 namespace eosin::pretrain {
 
-PretrainOptions::PretrainOptions() { view_local.size = 96; }
+PretrainOptions::PretrainOptions() { view_local = engine::ViewRecipe::Preset("swav_local"); }
 
 void PretrainOptions::Bind(core::OptionSet& set) {
   const double most = 1e9;
@@ -120,6 +120,10 @@ void PretrainOptions::SetViews(const std::string& a, const std::string& b, int64
   view_a = engine::ViewRecipe::Preset(a);
   view_b = engine::ViewRecipe::Preset(b);
   view_a.size = view_b.size = engine::ViewRecipe().size;  // left open: they follow data.size
+  view_local = view_b;
+  view_local.crop_scale_min = 0.05;
+  view_local.crop_scale_max = 0.14;
+  view_local.size = pixels >= 224 ? 96 : pixels / 2;
 }
 
 void PretrainOptions::Set(const std::string& key, const std::string& value) {

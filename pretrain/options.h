@@ -79,7 +79,7 @@ struct PretrainOptions {
   engine::ScheduleOptions schedule;
   engine::ViewRecipe view_a, view_b;
   int64_t local_count = 0;        // multi-crop: small views an image besides the two global ones
-  engine::ViewRecipe view_local;  // its size is its own, 96 px unless said
+  engine::ViewRecipe view_local;  // of its own size
   MethodSettings methods;         // heads and losses: keys "<method>.<key>"
   // online kNN, when the data has labels
   int64_t knn_every = 1;  // epochs, 0 = never
@@ -92,7 +92,8 @@ struct PretrainOptions {
 
   // Keys as in config.toml. The set points into this object.
   void Bind(core::OptionSet& set);
-  // For presets: the views' recipes by name, and their size.
+  // For presets: the global views' recipes by name, and their size. Local views, if a user wants
+  // some, are as the second one but for SwAV's crops of 5 to 14 % and a smaller side (96 of 224).
   void SetViews(const std::string& a, const std::string& b, int64_t pixels);
   // One assignment, as --set makes it.
   void Set(const std::string& key, const std::string& value);
