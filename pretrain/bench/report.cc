@@ -304,7 +304,8 @@ std::string ResultsCsv(const BenchOptions& options, const BenchResults& results)
        "test",  "test_images", "knn_top1",       "linear_top1", "linear_fold_sd", "probe_converged",
        "loss",  "seconds",     "encoder_sha256", "problem"});
   const auto add = [&](const std::string& name, const std::string& protocol, const BenchCell* cell,
-                       const std::optional<BenchScore>& score, const std::string& problem) {
+                       const std::string& seed, const std::optional<BenchScore>& score,
+                       const std::string& problem) {
     const auto of = [&](auto&& f) { return cell ? std::string(f(*cell)) : std::string(); };
     const auto count = [&](int64_t BenchScore::* member) {
       return score ? std::to_string((*score).*member) : std::string();
@@ -318,7 +319,7 @@ std::string ResultsCsv(const BenchOptions& options, const BenchResults& results)
                           cell ? std::to_string(cell->pretrain.width) : "",
                           of([](const BenchCell& c) { return std::to_string(c.batch); }),
                           cell ? std::to_string(cell->pretrain.epochs) : "",
-                          of([](const BenchCell& c) { return std::to_string(c.seed); }),
+                          seed,
                           count(&BenchScore::learnt),
                           count(&BenchScore::bank),
                           score ? score->test_name : "",
@@ -335,11 +336,14 @@ std::string ResultsCsv(const BenchOptions& options, const BenchResults& results)
                           problem});
   };
   for (const BenchRow& row : results.rows) {
-    add(row.cell.name, row.cell.protocol, &row.cell, row.score, row.problem);
+    add(row.cell.name, row.cell.protocol, &row.cell, std::to_string(row.cell.seed), row.score,
+        row.problem);
   }
   for (const BenchBaseline& baseline : results.baselines) {
+    int64_t seed = options.first_seed;
     for (const BenchScore& score : baseline.scores) {
-      add(baseline.name, baseline.protocol, nullptr, score, "");
+      add(baseline.name, baseline.protocol, nullptr,
+          baseline.has_seeds ? std::to_string(seed++) : "", score, "");
     }
   }
   return text;

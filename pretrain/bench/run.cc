@@ -159,11 +159,12 @@ class Bench {
   void Baselines() {
     for (const std::string& protocol : options_.protocols) {
       const BenchData& data = data_.at(protocol);
-      results_.baselines.push_back({"raw pixels", protocol, {Cached("pixels-" + protocol, [&] {
-                                      return ScorePixels(data, options_);
-                                    })}});
+      results_.baselines.push_back(
+          {false, "raw pixels", protocol, {Cached("pixels-" + protocol, [&] {
+             return ScorePixels(data, options_);
+           })}});
       for (const std::string& arch : options_.archs) {
-        BenchBaseline random{"random " + arch, protocol, {}};
+        BenchBaseline random{true, "random " + arch, protocol, {}};
         for (int64_t s = 0; s < options_.seeds; ++s) {
           const int64_t seed = options_.first_seed + s;
           const auto row = std::find_if(

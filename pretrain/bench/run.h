@@ -24,6 +24,7 @@ struct BenchRow {
 };
 
 struct BenchBaseline {
+  bool has_seeds = false;          // scores[i] is of seed options.first_seed + i
   std::string name;                // "raw pixels", "random resnet18"
   std::string protocol;            // of the scores
   std::vector<BenchScore> scores;  // one a seed; of pixels one

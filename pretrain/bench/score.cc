@@ -165,9 +165,11 @@ BenchScore ScoreEncoder(const eval::Encoder& encoder, const BenchData& data,
 BenchScore ScorePixels(const BenchData& data, const BenchOptions& options) {
   const engine::Compute compute = engine::ResolveCompute(options.compute);
   BenchScore score = Counts(data);
-  const at::Tensor bank = Pixels(*data.bank), test = Pixels(*data.test);
+  at::Tensor bank = Pixels(*data.bank), test = Pixels(*data.test);
   const at::Tensor mean = bank.mean(0, true);
-  score.knn = Knn(bank - mean, Labels(*data.bank), test - mean, Labels(*data.test),
+  bank.sub_(mean);
+  test.sub_(mean);
+  score.knn = Knn(bank, Labels(*data.bank), test, Labels(*data.test),
                   static_cast<int64_t>(data.bank->classes().size()), options, compute.device);
   return score;
 }

@@ -291,6 +291,8 @@ TEST_F(BenchRun, GoesOnWhereItStoodAndReportsAll) {
   EXPECT_EQ(std::stod(cell(4, "knn_top1")), 1);
   EXPECT_EQ(cell(4, "linear_top1"), "");
   EXPECT_EQ(cell(5, "cell"), "random resnet18");
+  EXPECT_EQ(cell(5, "seed"), "0");
+  EXPECT_EQ(cell(4, "seed"), "");
   // What was scored is the encoder that lies there.
   EXPECT_EQ(cell(0, "encoder_sha256"),
             eval::Fingerprint(*eval::OpenEncoder(out / "runs" / first).net));
