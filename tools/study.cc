@@ -250,7 +250,8 @@ segment::ImageSplit MakeSplit(const Setup& setup, const segment::MaskDataset& da
   return split;
 }
 
-// Slide or image name -> patient, by the full name and by the name without extension.
+// Slide or image name -> patient, by the full name and by the name without extension; and each
+// patient to itself, because stores that know their patient are grouped by it.
 std::map<std::string, std::string> ReadSslPatients(const std::string& path) {
   if (path.empty()) {
     throw core::ConfigError(
@@ -270,6 +271,14 @@ std::map<std::string, std::string> ReadSslPatients(const std::string& path) {
   for (const auto& row : table.rows) {
     const std::string& name = row[static_cast<size_t>(slide)];
     patients[name] = patients[fs::path(name).stem().string()] = row[static_cast<size_t>(patient)];
+  }
+  for (const auto& row : table.rows) {
+    const std::string& id = row[static_cast<size_t>(patient)];
+    const auto [entry, fresh] = patients.try_emplace(id, id);
+    if (fresh || entry->second == id) continue;
+    throw core::DataError(fmt::format("{} names {} as a patient and as a slide of patient {}", path,
+                                      id, entry->second),
+                          "rename one: slides and patients must be told apart");
   }
   return patients;
 }
