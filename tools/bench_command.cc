@@ -135,9 +135,7 @@ int RunGrid(int argc, char** argv, bool stl) {
 int RunBenchCommand(int argc, char** argv) {
   const std::string_view name = argc > 1 ? argv[1] : "";
   if (name == "cifar10" || name == "stl10") return RunGrid(argc - 1, argv + 1, name == "stl10");
-#ifdef EOSIN_BENCH_THROUGHPUT
   if (name == "throughput") return RunBenchThroughput(argc - 1, argv + 1);
-#endif
   if (name == "--help" || name == "-h") {
     std::puts(kOverview);
     return 0;
