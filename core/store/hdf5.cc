@@ -348,6 +348,35 @@ void Dataset::ReadPart(Type type, int64_t start, int64_t count, void* out) const
   }
 }
 
+std::vector<std::string> Dataset::ReadStrings() const {
+  const auto lock = Lock();
+  const Handle type(H5Dget_type(handle_.id()), H5Tclose);
+  if (shape_.size() != 1 || H5Tget_class(type.id()) != H5T_STRING) Throw("a dataset of strings");
+  std::vector<std::string> values(static_cast<size_t>(ElementCount()));
+  if (values.empty()) return values;
+  if (H5Tis_variable_str(type.id()) > 0) {
+    std::vector<char*> texts(values.size(), nullptr);
+    if (H5Dread(handle_.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, texts.data()) < 0) {
+      Throw("a dataset of strings");
+    }
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (texts[i]) values[i] = texts[i];
+      H5free_memory(texts[i]);
+    }
+    return values;
+  }
+  const size_t size = H5Tget_size(type.id());
+  if (size > (size_t{1} << 20) / 16) Throw("a dataset of strings (too long)");
+  std::string all(size * values.size(), '\0');
+  if (H5Dread(handle_.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, all.data()) < 0) {
+    Throw("a dataset of strings");
+  }
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = all.substr(i * size, size).c_str();
+  }
+  return values;
+}
+
 Type Dataset::type() const {
   const auto lock = Lock();
   const Handle type(H5Dget_type(handle_.id()), H5Tclose);
@@ -467,6 +496,23 @@ Dataset Group::Create(const std::string& name, Type type, const std::vector<int6
     Throw("dataset " + name);
   }
   return {std::move(dataset), source_, writing_};
+}
+
+void Group::CreateStrings(const std::string& name, const std::vector<std::string>& values) {
+  const auto lock = Lock();
+  const Handle create = CreateProperties(H5P_DATASET_CREATE);
+  const hsize_t count = values.size();
+  const Handle space = Space(H5Screate_simple(1, &count, nullptr));
+  const Handle type = StringType(H5T_VARIABLE);
+  const Handle dataset(H5Dcreate2(handle_.id(), name.c_str(), type.id(), space.id(), H5P_DEFAULT,
+                                  create.id(), H5P_DEFAULT),
+                       H5Dclose);
+  std::vector<const char*> texts;
+  for (const std::string& value : values) texts.push_back(value.c_str());
+  if (!dataset.open() || (count > 0 && H5Dwrite(dataset.id(), type.id(), H5S_ALL, H5S_ALL,
+                                                H5P_DEFAULT, texts.data()) < 0)) {
+    Throw("dataset " + name);
+  }
 }
 
 Dataset Group::CreateBytes(const std::string& name, int64_t chunk) {

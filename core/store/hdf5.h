@@ -113,6 +113,8 @@ class Dataset : public Object {
     ReadPart(TypeOf<T>(), start, count, values.data());
     return values;
   }
+  // A 1-d dataset of strings, of fixed or variable length.
+  std::vector<std::string> ReadStrings() const;
   // One chunk of a dataset of CreateBytes, from `start` (a multiple of the chunk length), where the
   // dataset then ends at `new_size`. `bytes` has the chunk's full length. A last chunk that is not
   // full (new_size < start + length) takes only as much of the file as it is full.
@@ -141,6 +143,14 @@ class Group : public Object {
                         const std::vector<int64_t>& shape, const std::vector<int64_t>& chunk = {}) {
     return Create(name, TypeOf<T>(), shape, chunk, values.data());
   }
+  // The same from the elements of `shape` at `values`.
+  template <typename T>
+  Dataset CreateDataset(const std::string& name, const T* values,
+                        const std::vector<int64_t>& shape) {
+    return Create(name, TypeOf<T>(), shape, {}, values);
+  }
+  // 1-d dataset of UTF-8 strings of variable length, as h5py writes str.
+  void CreateStrings(const std::string& name, const std::vector<std::string>& values);
   // Empty 1-d dataset to be filled by WriteChunk. It has HDF5's deflate filter, which full chunks
   // skip: they lie in the file as they are.
   Dataset CreateBytes(const std::string& name, int64_t chunk);

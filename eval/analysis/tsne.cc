@@ -10,7 +10,6 @@
 #include <cmath>
 #include <limits>
 
-#include "core/base/clones.h"
 #include "core/base/error.h"
 #include "core/base/interrupt.h"
 #include "eval/analysis/projections.h"
@@ -20,51 +19,6 @@ namespace tsne {
 namespace {
 
 constexpr int64_t kMostRows = 20'000;  // 1.6 GB of probabilities
-constexpr int kLanes = 8;
-
-// What one point feels: sum p q d, sum q^2 d and sum q over all others, with q = 1 / (1 + |d|^2)
-// and d = own - other. The lanes fix the order of summation and let the loop vectorise.
-struct Forces {
-  float pull_x, pull_y, push_x, push_y, mass;
-};
-
-EOSIN_CLONES Forces Feel(const float* p, const float* x, const float* y, int64_t n, int64_t self) {
-  float pull_x[kLanes] = {}, pull_y[kLanes] = {}, push_x[kLanes] = {}, push_y[kLanes] = {};
-  float mass[kLanes] = {};
-  const float own_x = x[self], own_y = y[self];
-  const int64_t whole = n / kLanes * kLanes;
-  for (int64_t j = 0; j < whole; j += kLanes) {
-    for (int k = 0; k < kLanes; ++k) {
-      const float dx = own_x - x[j + k], dy = own_y - y[j + k];
-      const float q = 1.0f / (1.0f + dx * dx + dy * dy);
-      const float pull = p[j + k] * q, push = q * q;
-      pull_x[k] += pull * dx;
-      pull_y[k] += pull * dy;
-      push_x[k] += push * dx;
-      push_y[k] += push * dy;
-      mass[k] += q;
-    }
-  }
-  for (int64_t j = whole; j < n; ++j) {
-    const float dx = own_x - x[j], dy = own_y - y[j];
-    const float q = 1.0f / (1.0f + dx * dx + dy * dy);
-    pull_x[0] += p[j] * q * dx;
-    pull_y[0] += p[j] * q * dy;
-    push_x[0] += q * q * dx;
-    push_y[0] += q * q * dy;
-    mass[0] += q;
-  }
-  Forces all{};
-  for (int k = 0; k < kLanes; ++k) {
-    all.pull_x += pull_x[k];
-    all.pull_y += pull_y[k];
-    all.push_x += push_x[k];
-    all.push_y += push_y[k];
-    all.mass += mass[k];
-  }
-  all.mass -= 1;  // itself
-  return all;
-}
 
 }  // namespace
 
@@ -149,7 +103,7 @@ void Gradient(const float* p, const std::vector<float>& x, const std::vector<flo
   std::vector<Forces> forces(x.size());
   at::parallel_for(0, n, 64, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
-      forces[static_cast<size_t>(i)] = Feel(p + i * n, x.data(), y.data(), n, i);
+      forces[static_cast<size_t>(i)] = ForcesOn(p + i * n, x.data(), y.data(), n, i);
     }
   });
   double mass = 0;

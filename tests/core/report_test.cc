@@ -169,6 +169,53 @@ TEST(Svg, BarsSkipMissingValues) {
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
 }
 
+TEST(Svg, ScatterOneScaleOnePathAClass) {
+  ScatterChart chart;
+  chart.title = "t-SNE <a>";
+  chart.x = {0, 10, 5, kNoValue, 5};
+  chart.y = {0, 0, 5, 1, INFINITY};
+  chart.groups = {0, 1, -1, 0, 0};
+  chart.names = {"benign & co", "tumour", "absent"};
+  const std::string svg = chart.Svg();
+  ExpectWellFormed(svg);
+  EXPECT_THAT(svg, HasSubstr("benign &amp; co (1)"));
+  EXPECT_THAT(svg, HasSubstr("absent (0)"));
+  EXPECT_THAT(svg, Not(HasSubstr("nan")));
+  EXPECT_THAT(svg, Not(HasSubstr("inf")));
+  // Unlabelled points first; the triangle keeps its right angle: 5 up is half of 10 across.
+  double x[3], y[3];
+  size_t at = svg.find("<rect");
+  for (int i = 0; i < 3; ++i) {
+    at = svg.find("<path d=\"M", at + 1);
+    ASSERT_NE(at, std::string::npos);
+    ASSERT_EQ(std::sscanf(svg.c_str() + at, "<path d=\"M%lf %lfh0", &x[i], &y[i]), 2);
+  }
+  EXPECT_NEAR(y[1], y[2], 0.11);
+  EXPECT_NEAR(y[1] - y[0], (x[2] - x[1]) / 2, 0.21);
+  EXPECT_NEAR(x[0], (x[1] + x[2]) / 2, 0.11);
+}
+
+TEST(Svg, ScatterStaysSmallAndSaysWhatItLeftOut) {
+  ScatterChart chart;
+  for (int i = 0; i < 20000; ++i) {
+    chart.x.push_back(std::cos(i * 0.7) * i);
+    chart.y.push_back(std::sin(i * 0.7) * i);
+    chart.groups.push_back(i % 20);
+  }
+  for (int g = 0; g < 20; ++g) chart.names.push_back("class " + std::to_string(g));
+  const std::string svg = chart.Svg();
+  ExpectWellFormed(svg);
+  EXPECT_LT(svg.size(), 130'000u);
+  EXPECT_THAT(svg, HasSubstr("5000 of 20000 points"));
+  EXPECT_EQ(Count(svg, "stroke-linecap"), 40u);  // a key and a path a class
+  EXPECT_EQ(Count(svg, "square"), 16u);
+  EXPECT_THAT(ScatterChart{}.Svg(), HasSubstr("no values"));
+  // All in one place: in the middle, not divided by nothing.
+  const ScatterChart place{.x = {3, 3}, .y = {4, 4}};
+  ExpectWellFormed(place.Svg());
+  EXPECT_THAT(place.Svg(), Not(HasSubstr("nan")));
+}
+
 TEST(Html, EscapesEverything) {
   const std::string evil = "<script>alert('x')</script>&\"";
   HtmlPage page(evil, evil);

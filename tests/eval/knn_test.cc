@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "eval/embed.h"
-#include "tests/testing.h"
+#include "tests/eval/analysis_fixture.h"
 
 namespace eosin::eval {
 namespace {
@@ -50,6 +50,67 @@ TEST(KnnTest, BlocksChangeNothingAndAgreeWithALoop) {
   }
   const double accuracy = KnnAccuracy(bank, labels, bank, labels, classes, {.k = 1});
   EXPECT_EQ(accuracy, 1.0);
+}
+
+TEST(KnnTest, BothVotesAgreeWithStraightPython) {
+  const auto fixture = AnalysisFixture("small");
+  const at::Tensor x = Doubles(fixture["x"], {60, 7}).to(at::kFloat);
+  const at::Tensor bank = x.narrow(0, 0, 40), queries = x.narrow(0, 40, 20);
+  const at::Tensor labels = Integers(fixture["labels"]).narrow(0, 0, 40);
+  for (const auto& [name, vote] :
+       {std::pair{"exp", KnnVote::kExp}, std::pair{"inverse", KnnVote::kInverseDistance}}) {
+    const KnnOptions options{.block = 7, .vote = vote};
+    const at::Tensor predicted = KnnPredictMany(bank, labels, queries, 5, kUsualKs, options);
+    ASSERT_EQ(predicted.sizes(), (std::vector<int64_t>{5, 20}));
+    for (size_t i = 0; i < kUsualKs.size(); ++i) {
+      const at::Tensor expected = Integers(fixture["knn"][name][std::to_string(kUsualKs[i])]);
+      EXPECT_TRUE(at::equal(predicted[static_cast<int64_t>(i)], expected))
+          << name << " k = " << kUsualKs[i];
+    }
+  }
+}
+
+TEST(KnnTest, AListIsEachKAlone) {
+  at::manual_seed(8);
+  const at::Tensor bank = torch::randn({90, 6}), queries = torch::randn({31, 6});
+  const at::Tensor labels = torch::randint(4, {90}, at::kLong);
+  const at::Tensor truth = torch::randint(4, {31}, at::kLong);
+  const std::vector<int64_t> ks = {20, 1, 500, 7, 7};  // any order, above the bank, twice
+  for (const KnnVote vote : {KnnVote::kExp, KnnVote::kInverseDistance}) {
+    const at::Tensor all = KnnPredictMany(bank, labels, queries, 4, ks, {.vote = vote});
+    const std::vector<double> shares =
+        KnnAccuracies(bank, labels, queries, truth, 4, ks, {.vote = vote});
+    for (size_t i = 0; i < ks.size(); ++i) {
+      const KnnOptions one{.k = ks[i], .vote = vote};
+      EXPECT_TRUE(
+          at::equal(all[static_cast<int64_t>(i)], KnnPredict(bank, labels, queries, 4, one)));
+      EXPECT_EQ(shares[i], KnnAccuracy(bank, labels, queries, truth, 4, one));
+    }
+  }
+  testing::ExpectError([&] { KnnPredict(bank, labels, queries, 4, {.k = 0}); },
+                       core::ExitCode::kUsage, "k = 0");
+}
+
+TEST(KnnTest, ALowTemperatureDoesNotOverflow) {
+  // exp(1 / .005) is beyond fp32; the nearest must win all the same.
+  const at::Tensor bank = torch::tensor({{1.0f, 0.0f}, {0.8f, 0.6f}, {0.8f, 0.6f}});
+  const at::Tensor labels = torch::tensor({1, 0, 0}, at::kLong);
+  const at::Tensor query = torch::tensor({{1.0f, 0.01f}});
+  EXPECT_EQ(KnnPredict(bank, labels, query, 2, {.k = 3, .temperature = 0.005}).item<int64_t>(), 1);
+}
+
+TEST(KnnTest, InverseDistanceByHand) {
+  // Distances 1 (class 0), 1.5 and 1.5 (class 1): 1 against 1.33; a copy outvotes everything.
+  const at::Tensor bank = torch::tensor({{1.0f}, {-1.5f}, {1.5f}});
+  const at::Tensor labels = torch::tensor({0, 1, 1}, at::kLong);
+  const auto predict = [&](float at, int64_t k) {
+    return KnnPredict(bank, labels, torch::full({1, 1}, at), 2,
+                      {.k = k, .vote = KnnVote::kInverseDistance})
+        .item<int64_t>();
+  };
+  EXPECT_EQ(predict(0, 1), 0);
+  EXPECT_EQ(predict(0, 3), 1);
+  EXPECT_EQ(predict(1, 3), 0);
 }
 
 TEST(KnnTest, RefusesFeaturesThatDoNotFit) {

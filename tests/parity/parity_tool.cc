@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C++ side of tests/parity/test_weights.py.
+// The C++ side of tests/parity/test_weights.py and test_embedding.py.
 //
 //   parity_tool forward --arch ARCH --weights FILE --input X.safetensors --output Y.safetensors
 //   parity_tool init --arch ARCH --seed N --out FILE.pth|FILE.safetensors
 //   parity_tool convert --in FILE --out FILE.pth|FILE.safetensors
 //   parity_tool time --arch ARCH --input X.safetensors --rounds N      (milliseconds a step, lines)
+//   parity_tool embed --data D --out FOLDER      (made features: i, i / 2, i / 4 of image i)
 //
 // ARCH: resnet18|34|50 with a 1000-way fc, or deeplabv3_resnet50[_aux] with 21 classes. X holds
 // "x"; Y gets "out" (and "aux").
@@ -18,8 +19,10 @@
 #include "core/base/error.h"
 #include "core/formats/pth.h"
 #include "core/formats/safetensors.h"
+#include "engine/data/image_source.h"
 #include "engine/models/init.h"
 #include "engine/weights/weights.h"
+#include "eval/embedding_file.h"
 #include "segment/deeplab.h"
 
 namespace {
@@ -109,6 +112,16 @@ void Time(std::map<std::string, std::string>& options) {
   }
 }
 
+void Embed(std::map<std::string, std::string>& options) {
+  const auto source = engine::OpenImageSource(options["--data"]);
+  std::vector<int64_t> all;
+  for (int64_t i = 0; i < source->size(); ++i) all.push_back(i);
+  const at::Tensor features =
+      torch::arange(source->size()).unsqueeze(1) / torch::tensor({1.0f, 2.0f, 4.0f});
+  eval::WriteEmbeddings(options["--out"], options["--data"], *source, all, features,
+                        {.encoder = "made"});
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -124,6 +137,8 @@ int main(int argc, char** argv) {
       Write(options["--out"], core::ReadWeights(options["--in"]));
     else if (command == "time")
       Time(options);
+    else if (command == "embed")
+      Embed(options);
     else
       return 2;
   } catch (const core::Error& error) {
