@@ -39,7 +39,7 @@ void CheckSource(const ImageSource& source, const LoaderOptions& options) {
 
 // Where images or records travel. Looking may open every picture, so not for views.
 std::pair<int, int> UniformSize(const ImageSource& source, Payload payload) {
-  if (payload == Payload::kViews) return {0, 0};
+  if (payload == Payload::kViews || source.size() == 0) return {0, 0};
   const std::pair<int, int> size = source.uniform_size();
   if (size.first > 0 && size.second > 0) return size;
   throw core::ConfigError("the images of the set have different sizes",

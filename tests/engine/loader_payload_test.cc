@@ -134,6 +134,9 @@ TEST(ViewLoader, ImagesAndRecordsNeedOneSize) {
   for (const Payload payload : {Payload::kImages, Payload::kRecords}) {
     ExpectError([&] { ViewLoader(source, MultiCrop(), Options(payload)); }, ExitCode::kUsage,
                 "different sizes");
+    const FakeSource empty(0);
+    ExpectError([&] { ViewLoader(empty, MultiCrop(), Options(payload)); }, ExitCode::kBadInput,
+                "no images");
   }
 }
 
