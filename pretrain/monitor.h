@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <limits>
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -39,9 +38,9 @@ struct EpochSample {
 
 struct Finding {
   int64_t step = 0;
-  std::string topic;  // "collapse", "dimensional-collapse", "divergence", "rate", "starving",
-                      // "views", "negatives", "temperature", "target", "leak"
-  std::string text;   // what is wrong, and what to change
+  std::string topic;  // collapse, dimensional-collapse, features-collapse, dead-channels,
+                      // divergence, rate, views, negatives, temperature, target, leak, starving
+  std::string text;  // what is wrong, and what to change
 };
 
 class Monitor {
@@ -61,13 +60,15 @@ class Monitor {
   void FromJson(const std::string& json);
 
  private:
+  void LookForCollapse(const MonitorSample& sample);
   // Counts looks in a row at which `bad` held; says `text` once they reach `patience`.
   void Judge(const std::string& topic, bool bad, int patience, int64_t step,
              const std::string& text);
 
   double chance_loss_;
   int64_t looks_ = 0;
-  double first_spread_ = kNotMeasured, best_epoch_loss_ = kNotMeasured, best_rank_ = kNotMeasured;
+  double first_loss_ = kNotMeasured, first_spread_ = kNotMeasured, first_rank_ = kNotMeasured,
+         best_rank_me_ = kNotMeasured;
   std::map<std::string, int> in_a_row_;
   std::vector<Finding> findings_;
   std::vector<std::string> fresh_;  // said in this look

@@ -34,7 +34,7 @@ at::Tensor Distance(const std::vector<at::Tensor>& a, const std::vector<at::Tens
   return Length(at::_foreach_sub(a, b));
 }
 
-// Perplexity of a row's softmax over its negatives, as a share of their number.
+// Perplexity of a row's softmax over its negatives.
 at::Tensor NegativesUsed(const at::Tensor& embedding, double temperature) {
   const int64_t rows = embedding.size(0), n = rows / 2;
   const at::Tensor z = embedding.to(at::kFloat);
@@ -47,7 +47,7 @@ at::Tensor NegativesUsed(const at::Tensor& embedding, double temperature) {
   logits.masked_fill_(mask, -1e30);
   const at::Tensor log_p = at::log_softmax(logits, 1);
   const at::Tensor entropy = -(log_p.exp() * log_p).masked_fill(mask, 0.0).sum(1).mean();
-  return entropy.exp() / static_cast<double>(rows - 2);
+  return entropy.exp();
 }
 
 // Mean over pixels of |a - b| over mean of |a - mean of a|.

@@ -38,7 +38,7 @@ class StepSignals {
   //   target_momentum  share of the gap between them that the target keeps in this step
   // With a contrastive loss:
   //   loss_ratio       loss over the same loss recomputed from the whole batch
-  //   negatives_used   exp(entropy of a row's softmax over its negatives) over their number
+  //   negatives_used   exp(entropy of a row's softmax over its negatives): as if so many
   std::vector<std::string> names() const;
 
   // In this order around one step: inputs and loss after backward; then the optimiser's step; then

@@ -24,7 +24,6 @@
 #include "engine/weights/weights.h"
 #include "pretrain/learner.h"
 #include "pretrain/memory.h"
-#include "pretrain/monitor.h"
 #include "pretrain/nan_capture.h"
 #include "pretrain/online_knn.h"
 #include "pretrain/report.h"
@@ -196,7 +195,7 @@ PretrainResult Trainer::Run(bool resume, int64_t check_until) {
   PretrainResult result{.steps = done(), .loss = state_.epoch_loss, .knn = {}};
   if (state_.last_knn >= 0) result.knn = state_.last_knn;
   result.bad_images = state_.bad_total;
-  for (const Finding& finding : monitor_->findings()) result.findings.push_back(finding.text);
+  result.findings = monitor_->findings();
   return result;
 }
 

@@ -7,22 +7,22 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "engine/data/image_source.h"
 #include "engine/training/run_folder.h"
+#include "pretrain/monitor.h"
 #include "pretrain/options.h"
 
 namespace eosin::pretrain {
 
 struct PretrainResult {
-  bool was_finished = false;          // a resume found nothing to do; the rest is empty
-  int64_t steps = 0;                  // optimiser steps in all, earlier processes included
-  double loss = 0;                    // mean of the last epoch
-  std::optional<double> knn;          // last online kNN accuracy, 0..1
-  int64_t bad_images = 0;             // times an image that does not decode was replaced by another
-  std::vector<std::string> findings;  // what the monitor said, in order
+  bool was_finished = false;      // a resume found nothing to do; the rest is empty
+  int64_t steps = 0;              // optimiser steps in all, earlier processes included
+  double loss = 0;                // mean of the last epoch
+  std::optional<double> knn;      // last online kNN accuracy, 0..1
+  int64_t bad_images = 0;         // times an image that does not decode was replaced by another
+  std::vector<Finding> findings;  // what the monitor said, in order
 };
 
 // Called after each step with the number of steps done; true interrupts like SIGINT does.

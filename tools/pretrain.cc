@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // eosin pretrain: command line to RunPretrain.
 #include <fmt/format.h>
+#include <cstdio>
+#include <filesystem>
 
 #include "core/base/files.h"
 #include "core/base/interrupt.h"
 #include "core/base/log.h"
+#include "engine/augment/preview.h"
+#include "engine/data/mixed_source.h"
+#include "pretrain/nan_capture.h"
 #include "pretrain/trainer.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
@@ -18,7 +23,10 @@ using Assignments = std::vector<std::pair<std::string, std::string>>;
 const char* const kAbout =
     "Learns an encoder from images without labels (SimCLR, BYOL).\n\n"
     "  eosin pretrain --data tiles --out runs/ssl --arch resnet18 --epochs 100 --batch 128\n"
-    "  eosin pretrain --resume runs/ssl\n\n"
+    "  eosin pretrain --resume runs/ssl\n"
+    "  eosin pretrain --data tiles --preview views     pictures of view pairs, no training\n"
+    "  eosin pretrain --replay runs/ssl/nan            where the first value that is no number "
+    "is\n\n"
     "DATA is a folder of tile stores (eosin tile) or of images; an image folder with one subfolder "
     "a\n"
     "class gets a kNN score after each epoch. The run folder holds encoder.safetensors and\n"
@@ -27,7 +35,7 @@ const char* const kAbout =
     "checkpoints and config.toml, from which the run can be repeated: --config RUN/config.toml.";
 
 struct Arguments {
-  std::string out, resume, preset, config;
+  std::string out, resume, preset, config, preview, replay;
   Assignments assignments;  // in the order of the command line
 };
 
@@ -56,6 +64,22 @@ std::string ToToml(PretrainOptions options) {
   return set.ToToml();
 }
 
+std::unique_ptr<engine::ImageSource> OpenData(const PretrainOptions& options) {
+  return options.mix.empty() ? engine::OpenImageSource(options.data) : engine::OpenMix(options.mix);
+}
+
+// What changes where a run computes, not what it computes.
+void AllowOnlyMachineKeys(const Assignments& assignments, const char* what) {
+  for (const auto& [key, value] : assignments) {
+    if (key != "compute.threads" && key != "compute.device" && key != "compute.placement" &&
+        key != "data.workers" && key != "data.path") {
+      throw core::ConfigError(
+          fmt::format("{} cannot change in a {} run", key, what),
+          "only --threads, --device, --workers and --data may; or start a new run");
+    }
+  }
+}
+
 void Report(const pretrain::PretrainResult& result, const engine::RunFolder& run) {
   if (result.was_finished) return;
   core::LogInfo(
@@ -69,15 +93,7 @@ int Resume(const Arguments& arguments) {
     throw core::ConfigError("--resume goes on with the options of the run",
                             "leave out --out, --config and --preset");
   }
-  // What changes where a run computes, not what it computes.
-  for (const auto& [key, value] : arguments.assignments) {
-    if (key != "compute.threads" && key != "compute.device" && key != "data.workers" &&
-        key != "data.path") {
-      throw core::ConfigError(
-          fmt::format("{} cannot change in a resumed run", key),
-          "only --threads, --device, --workers and --data may; or start a new run");
-    }
-  }
+  AllowOnlyMachineKeys(arguments.assignments, "resumed");
   engine::RunFolder run = engine::RunFolder::Open(arguments.resume, "pretrain");
   if (run.finished()) {
     core::LogInfo(arguments.resume + " is finished; nothing to do");
@@ -86,7 +102,39 @@ int Resume(const Arguments& arguments) {
   const PretrainOptions options =
       pretrain::ReadOptions("", run.config().string(), arguments.assignments);
   options.Check();
-  Report(pretrain::RunPretrain(options, *engine::OpenImageSource(options.data), run, true), run);
+  Report(pretrain::RunPretrain(options, *OpenData(options), run, true), run);
+  return 0;
+}
+
+int Replay(const Arguments& arguments) {
+  AllowOnlyMachineKeys(arguments.assignments, "replayed");
+  const std::filesystem::path folder = arguments.replay;
+  const std::filesystem::path run = std::filesystem::absolute(folder).lexically_normal();
+  const std::filesystem::path config =
+      (run.has_filename() ? run : run.parent_path()).parent_path() / "config.toml";
+  if (!std::filesystem::exists(config)) {
+    throw core::DataError(fmt::format("there is no {}", config.string()),
+                          "give the folder nan inside a run, e.g. runs/ssl/nan");
+  }
+  const PretrainOptions options = pretrain::ReadOptions("", config.string(), arguments.assignments);
+  const pretrain::NanReport report = pretrain::ReplayNan(options, folder);
+  for (const std::string& line : report.lines) std::printf("%s\n", line.c_str());
+  std::printf("%s\n", report.first.empty()
+                          ? "every value is finite: the step does not fail here; another device or "
+                            "precision may matter"
+                          : ("the first value that is no number is in: " + report.first).c_str());
+  return 0;
+}
+
+int Preview(const Arguments& arguments) {
+  const PretrainOptions options =
+      pretrain::ReadOptions(arguments.preset, arguments.config, arguments.assignments);
+  options.Check();
+  std::vector<engine::ViewSampler> samplers;
+  for (const engine::ViewRecipe& recipe : options.Views()) samplers.emplace_back(recipe);
+  const auto source = OpenData(options);
+  engine::WritePreview(*source, samplers, options.seed(), 8, arguments.preview);
+  core::LogInfo("view pairs of 8 images: " + arguments.preview);
   return 0;
 }
 
@@ -99,7 +147,7 @@ int Start(const Arguments& arguments) {
       pretrain::ReadOptions(arguments.preset, arguments.config, arguments.assignments);
   options.Check();
   engine::RunFolder run = engine::RunFolder::Create(arguments.out, "pretrain", ToToml(options));
-  Report(pretrain::RunPretrain(options, *engine::OpenImageSource(options.data), run, false), run);
+  Report(pretrain::RunPretrain(options, *OpenData(options), run, false), run);
   return 0;
 }
 
@@ -109,6 +157,10 @@ int RunPretrainCommand(int argc, char** argv) {
   CLI::App app(kAbout, "eosin pretrain");
   Arguments arguments;
   app.add_option("--out", arguments.out, "run folder to make");
+  app.add_option("--preview", arguments.preview,
+                 "folder for pictures of view pairs with their parameters; nothing is trained");
+  app.add_option("--replay", arguments.replay,
+                 "RUN/nan of a run that stopped: repeats the step and says where it went wrong");
   app.add_option("--resume", arguments.resume, "run folder to continue");
   app.add_option("--config", arguments.config, "TOML file with keys, e.g. from configs/");
   app.add_option("--preset", arguments.preset,
@@ -143,6 +195,8 @@ int RunPretrainCommand(int argc, char** argv) {
   app.footer(KeyHelp());
   if (const auto done = Parse(app, argc, argv)) return *done;
   core::InstallInterruptHandler();
+  if (!arguments.replay.empty()) return Replay(arguments);
+  if (!arguments.preview.empty()) return Preview(arguments);
   return arguments.resume.empty() ? Start(arguments) : Resume(arguments);
 }
 

@@ -79,14 +79,18 @@ TEST(MonitorTest, WarnsOnceAndOnlyWhenItLasts) {
 
 TEST(MonitorTest, TellsDivergenceAndAStarvingLoaderApart) {
   Monitor monitor(5.0);
+  monitor.Look({.step = 1, .progress = 0.1, .loss = 4.9, .feature_spread = 0.9});
   MonitorSample sample{
-      .step = 10, .progress = 0.5, .loss = 6.0, .feature_spread = 0.9, .data_wait = 0.6};
+      .step = 10, .progress = 0.5, .loss = 6.0, .feature_spread = 0.9, .data_wait = 0.2};
   monitor.Look(sample);
   monitor.Look(sample);
   auto warnings = monitor.Look(sample);
   ASSERT_EQ(warnings.size(), 1u);
   EXPECT_THAT(warnings[0], ::testing::HasSubstr("learning rate"));
-  warnings = monitor.Look(sample);  // the first look does not count for the loader
+  sample.data_wait = 0.6;
+  monitor.Look(sample);
+  monitor.Look(sample);
+  warnings = monitor.Look(sample);
   ASSERT_EQ(warnings.size(), 1u);
   EXPECT_THAT(warnings[0], ::testing::HasSubstr("--workers"));
 }

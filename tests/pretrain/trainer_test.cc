@@ -2,7 +2,11 @@
 // Whole runs on made textures: repeatability, interruption and resume, what a run leaves behind.
 #include "pretrain/trainer.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/rand.h>
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "core/base/files.h"
@@ -11,6 +15,8 @@
 #include "core/formats/safetensors.h"
 #include "engine/training/checkpoint.h"
 #include "engine/training/input.h"
+#include "pretrain/learner.h"
+#include "pretrain/nan_capture.h"
 #include "pretrain/standin.h"
 #include "tests/testing.h"
 
@@ -44,11 +50,12 @@ PretrainOptions Options(const std::string& method) {
                       {"method", method},
                       {"data.size", "16"},
                       {"model.arch", "resnet18"},
+                      {"model.width", "8"},
                       {"train.batch", "4"},
                       {"train.epochs", "2"},
                       {"train.log_every", "2"},
                       {"compute.device", "cpu"},
-                      {"compute.threads", "2"},
+                      {"compute.threads", "1"},
                       {"byol.hidden", "64"},
                       {"byol.out", "32"},
                       {"knn.every", "1"},
@@ -171,7 +178,7 @@ TEST(TrainerTest, SeedsMatterAndRepeat) {
   EXPECT_NE(hashes[0], hashes[2]);
 }
 
-TEST(TrainerTest, StopsAtALossThatIsNoNumberWithoutSpoilingTheCheckpoint) {
+TEST(TrainerTest, StopsAtALossThatIsNoNumberKeepsTheBatchAndReplaysIt) {
   TempFolder temp;
   PretrainOptions options = Options("simclr");
   options.optimizer.lr = 1e30;
@@ -182,6 +189,116 @@ TEST(TrainerTest, StopsAtALossThatIsNoNumberWithoutSpoilingTheCheckpoint) {
               "stopped being a number");
   EXPECT_FALSE(run.finished());
   EXPECT_FALSE(fs::exists(temp / "run/encoder.safetensors"));
+  for (const auto& [part, dict] : engine::LoadCheckpoint(temp / "run/checkpoints/last").tensors) {
+    for (const core::TensorBlob& tensor : dict.tensors) {
+      for (const float value : core::ToFloats(tensor)) ASSERT_FALSE(std::isnan(value)) << part;
+    }
+  }
+
+  const core::StateDict batch = core::ReadSafetensors(temp / "run/nan/batch.safetensors");
+  ASSERT_NE(batch.Find("group0"), nullptr);
+  EXPECT_EQ(batch.Find("group0")->shape, (std::vector<int64_t>{8, 3, 16, 16}));
+  ASSERT_NE(batch.Find("indices"), nullptr);
+  EXPECT_EQ(batch.Find("indices")->shape, (std::vector<int64_t>{4}));
+  EXPECT_THAT(core::ReadFile(temp / "run/nan/state.json"), ::testing::HasSubstr("\"seed\": 11"));
+
+  const NanReport replay = ReplayNan(options, temp / "run/nan");
+  EXPECT_FALSE(replay.first.empty());
+  EXPECT_THAT(replay.lines[0], ::testing::HasSubstr("inputs 0: all 6144 values finite"));
+  EXPECT_EQ(ReplayNan(options, temp / "run/nan").lines, replay.lines) << "repeatable";
+}
+
+TEST(TrainerTest, ReplayFindsTheFirstPlace) {
+  TempFolder temp;
+  const PretrainOptions options = Options("simclr");
+  const engine::Compute compute = engine::ResolveCompute(options.compute);
+  Learner learner = MakeLearner(options, compute);
+  engine::ViewBatch batch;
+  batch.indices = {0, 1, 2, 3};
+  batch.labels = {0, 0, 0, 0};
+  batch.groups = {at::rand({8, 3, 16, 16})};
+  auto capture = [&] {
+    const NanCapture kept(learner.method.get());
+    AddGradient(*learner.method, batch.groups, compute, 1.0);
+    kept.Write(temp / "nan", batch, *learner.optimizer, {}, {.step = 3});
+    return ReplayNan(options, temp / "nan").first;
+  };
+  EXPECT_EQ(capture(), "") << "a healthy step";
+  {
+    const at::NoGradGuard no_grad;
+    for (auto& item : learner.method->encoder()->named_parameters()) {
+      if (item.key() == "layer3.0.bn1.weight") item.value().fill_(INFINITY);
+    }
+  }
+  EXPECT_EQ(capture(), "weights of encoder.layer3 before the step");
+  {
+    const at::NoGradGuard no_grad;
+    for (auto& item : learner.method->encoder()->named_parameters()) {
+      if (item.key() == "layer3.0.bn1.weight") item.value().fill_(3e38f);
+    }
+  }
+  EXPECT_EQ(capture(), "output of encoder.layer3") << "finite weights that overflow";
+  batch.groups[0][0][0][0][0] = NAN;
+  EXPECT_EQ(capture(), "inputs 0");
+}
+
+TEST(TrainerTest, GradientsOfMicroBatchesAreAveraged) {
+  const PretrainOptions options = Options("simclr");
+  const engine::Compute compute = engine::ResolveCompute(options.compute);
+  Learner learner = MakeLearner(options, compute);
+  const std::vector<at::Tensor> a = {at::rand({8, 3, 16, 16})}, b = {at::rand({8, 3, 16, 16})};
+  auto gradient = [&](const std::vector<std::pair<std::vector<at::Tensor>, double>>& parts) {
+    learner.optimizer->ZeroGrad();
+    for (const auto& [groups, share] : parts) AddGradient(*learner.method, groups, compute, share);
+    return learner.method->Trainable()[0].second.grad().clone();
+  };
+  const at::Tensor both = gradient({{a, 0.5}, {b, 0.5}});
+  const at::Tensor mean = (gradient({{a, 1.0}}) + gradient({{b, 1.0}})) / 2;
+  EXPECT_LT((both - mean).abs().max().item<double>(),
+            1e-5 * mean.abs().max().item<double>() + 1e-9);
+}
+
+TEST_P(RunTest, AccumulatesAndTakesLocalCrops) {
+  TempFolder temp;
+  PretrainOptions options = Options(GetParam());
+  options.accumulate = 2;  // 5 batches an epoch: 2 steps
+  options.local_count = 2;
+  options.view_local.size = 8;
+  options.checkpoint_keep = 1;
+  RunFolder whole = MakeRun(temp / "whole", options);
+  EXPECT_EQ(RunPretrain(options, Textures(), whole, false).steps, 4);
+  {
+    RunFolder run = MakeRun(temp / "parts", options);
+    ExpectError(
+        [&] { RunPretrain(options, Textures(), run, false, [](int64_t s) { return s == 3; }); },
+        core::ExitCode::kInterrupted, "after step 3");
+  }
+  RunFolder run = RunFolder::Open(temp / "parts", "pretrain");
+  RunPretrain(options, Textures(), run, true);
+  EXPECT_EQ(Hashes(temp / "parts"), Hashes(temp / "whole"));
+  EXPECT_EQ(Metrics(temp / "parts"), Metrics(temp / "whole"));
+  EXPECT_TRUE(fs::exists(temp / "whole/checkpoints/step-000004/optimizer.safetensors"));
+}
+
+// Texture 3 does not decode.
+class OneDamaged : public Textures {
+ public:
+  core::Image Read(int64_t i) const override {
+    if (i == 3) throw core::DataError("tile3 is damaged", "replace it");
+    return Textures::Read(i);
+  }
+};
+
+TEST(TrainerTest, ADamagedImageIsReplacedCountedAndReported) {
+  TempFolder temp;
+  const PretrainOptions options = Options("simclr");
+  RunFolder run = MakeRun(temp / "run", options);
+  const PretrainResult result = RunPretrain(options, OneDamaged(), run, false);
+  EXPECT_EQ(result.bad_images, 2) << "once an epoch";
+  ASSERT_TRUE(result.knn.has_value()) << "kNN goes on without it";
+  EXPECT_THAT(core::ReadFile(temp / "run/log.txt"),
+              ::testing::HasSubstr("1 images that do not decode were replaced"));
+  EXPECT_THAT(core::ReadFile(temp / "run/report.html"), ::testing::HasSubstr("Damaged images"));
 }
 
 TEST(TrainerTest, ResumeRefusesOtherDataAndStartsWhereThereIsNoCheckpoint) {
