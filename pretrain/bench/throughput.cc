@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <chrono>
-
+#include <cstring>
 
 #include "core/base/error.h"
 #include "core/base/interrupt.h"
