@@ -13,7 +13,6 @@ import sys
 
 import torch
 
-OUT = pathlib.Path(sys.argv[1])
 RATES = [0.5, 2.0, 1.0, 0.25]
 # weights drawn; all weights zero; all gradients zero; one-dimensional (bias, BatchNorm)
 SHAPES = {"dense": (2, 3), "conv": (2, 1, 2, 2), "zero_weight": (1, 2), "zero_grad": (1, 2), "bias": (3,)}
@@ -184,12 +183,13 @@ def schedules():
 
 
 def main():
-    OUT.mkdir(parents=True, exist_ok=True)
+    out = pathlib.Path(sys.argv[1])
+    out.mkdir(parents=True, exist_ok=True)
     weights, grads = data()
-    (OUT / "optimizers.json").write_text(json.dumps({
+    (out / "optimizers.json").write_text(json.dumps({
         "rates": RATES, "shapes": SHAPES, "weights": flat(weights), "grads": [flat(g) for g in grads],
         "lars": lars_cases(), "adam": adam_cases()}, indent=None, separators=(",", ":")) + "\n")
-    (OUT / "schedules.json").write_text(json.dumps(schedules(), separators=(",", ":")) + "\n")
+    (out / "schedules.json").write_text(json.dumps(schedules(), separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":
