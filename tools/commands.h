@@ -15,6 +15,7 @@ int RunDoctor(int argc, char** argv);
 
 // In `eosin-torch`, which `eosin` runs on demand.
 int RunPretrainCommand(int argc, char** argv);
+int RunEvalCommand(int argc, char** argv);
 int RunSegmentCommand(int argc, char** argv);
 int RunStudyCommand(int argc, char** argv);
 int RunBenchCommand(int argc, char** argv);

@@ -43,6 +43,7 @@ constexpr Command kCommands[] = {
     {"synth", WithoutSlides, "(not in this build)"},
 #endif
     {"pretrain", nullptr, "learn an encoder from unlabelled tiles (SimCLR, BYOL)"},
+    {"eval", nullptr, "what encoders are worth on labelled images, with intervals"},
     {"segment", nullptr, "train and score one DeepLabV3 on images and masks"},
     {"study", nullptr, "random, ImageNet and self-supervised starts compared, with intervals"},
     {"bench", nullptr, "augmentation and batch-size study on CIFAR-10, STL-10; throughput"},

@@ -35,6 +35,7 @@ int Main(int argc, char** argv) {
   const std::string_view name = argc > 1 ? argv[1] : "";
   try {
     if (name == "pretrain") return RunPretrainCommand(argc - 1, argv + 1);
+    if (name == "eval") return RunEvalCommand(argc - 1, argv + 1);
     if (name == "segment") return RunSegmentCommand(argc - 1, argv + 1);
     if (name == "study") return RunStudyCommand(argc - 1, argv + 1);
     if (name == "bench") return RunBenchCommand(argc - 1, argv + 1);
