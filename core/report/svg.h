@@ -91,7 +91,7 @@ struct ScatterChart {
   std::vector<std::string> names;  // of the classes, for the legend; empty = no legend
   bool counts = true;              // the legend says how many points a class has
   double radius = 0;               // px; 0 = by the number of points
-  int64_t max_points = 5000;       // evenly thinned above; the chart then says so
+  int64_t max_points = 5000;       // thinned above; the chart then says so
   int width = 620, height = 560;
 
   std::string Svg() const;

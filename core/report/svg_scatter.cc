@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/philox.h"
 #include "core/report/svg.h"
 #include "core/report/svg_frame.h"
 
@@ -80,7 +81,12 @@ std::string ScatterChart::Svg() const {
   const size_t all = shown.size();
   const size_t most = static_cast<size_t>(std::max<int64_t>(max_points, 1));
   if (all > most) {
-    for (size_t i = 0; i < most; ++i) shown[i] = shown[i * all / most];
+    // One of each run of points, by chance: fixed steps would lose classes that alternate.
+    PhiloxStream draws(0, DrawPurpose::kAnalysis, 2, 0);
+    for (size_t i = 0; i < most; ++i) {
+      const size_t begin = i * all / most, end = (i + 1) * all / most;
+      shown[i] = shown[begin + draws.Below(static_cast<uint32_t>(end - begin))];
+    }
     shown.resize(most);
   }
   const auto group_of = [&](size_t i) {

@@ -160,7 +160,9 @@ TEST(TsneTest, DivergenceFallsAndTheSameInputGivesTheSamePoints) {
     const TsneResult result = Tsne(x, options);
     EXPECT_LT(result.kl, last);
     last = result.kl;
-    if (iterations == 400) EXPECT_TRUE(at::equal(result.points, Tsne(x, options).points));
+    if (iterations == 400) {
+      EXPECT_TRUE(at::equal(result.points, Tsne(x, options).points));
+    }
   }
 }
 
@@ -223,7 +225,9 @@ TEST(UmapTest, KeepsDigitsAsUmapLearnDoes) {
   for (const uint64_t seed : {0, 1}) {
     const at::Tensor points = Umap(x, {.seed = seed});
     EXPECT_GE(Trustworthiness(x, points), theirs[theirs.size() / 2] - 0.01);
-    if (seed == 0) EXPECT_TRUE(at::equal(points, Umap(x, {.seed = seed})));
+    if (seed == 0) {
+      EXPECT_TRUE(at::equal(points, Umap(x, {.seed = seed})));
+    }
   }
 }
 
