@@ -64,7 +64,7 @@ double Rate(double seconds, int warm, const std::function<int64_t()>& work,
   const Clock::time_point start = Clock::now();
   int64_t views = 0;
   double elapsed = 0;
-  for (int turn = 1; elapsed < seconds; ++turn) {
+  for (int turn = 1; turn == 1 || elapsed < seconds; ++turn) {
     views += work();
     // The device's queue stays filled: it is waited for every eighth turn alone.
     if (turn % 8 == 0 || turn == 1) finish();
