@@ -53,7 +53,8 @@ std::string KeyHelp() {
   PretrainOptions options = pretrain::ReadOptions("", "", {});
   core::OptionSet set;
   options.Bind(set);
-  return "\nKeys for --config (TOML) and --set, with their defaults for SimCLR on histology "
+  return "\nPresets:\n" + pretrain::PresetHelp() +
+         "\nKeys for --config (TOML) and --set, with their defaults for SimCLR on histology "
          "tiles:\n" +
          set.Help();
 }
@@ -164,10 +165,9 @@ int RunPretrainCommand(int argc, char** argv) {
   app.add_option("--resume", arguments.resume, "run folder to continue");
   app.add_option("--config", arguments.config, "TOML file with keys, e.g. from configs/");
   app.add_option("--preset", arguments.preset,
-                 "what keys start from: simclr-, byol- with histology, natural or cifar; default "
-                 "<method>-histology");
+                 "what keys start from, one of those below; default <method>-histology");
   AddFlag(app, arguments, "--data", "data.path", "folder of tile stores or of images");
-  AddFlag(app, arguments, "--method", "method", "simclr | byol");
+  AddFlag(app, arguments, "--method", "method", "how to learn, e.g. simclr or byol");
   AddFlag(app, arguments, "--arch", "model.arch", "resnet18 | resnet34 | resnet50");
   AddFlag(app, arguments, "--epochs", "train.epochs", "passes over the data");
   AddFlag(app, arguments, "--batch", "train.batch", "images a step");
