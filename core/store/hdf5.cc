@@ -351,28 +351,16 @@ void Dataset::ReadPart(Type type, int64_t start, int64_t count, void* out) const
 std::vector<std::string> Dataset::ReadStrings() const {
   const auto lock = Lock();
   const Handle type(H5Dget_type(handle_.id()), H5Tclose);
-  if (shape_.size() != 1 || H5Tget_class(type.id()) != H5T_STRING) Throw("a dataset of strings");
+  if (shape_.size() != 1 || H5Tis_variable_str(type.id()) <= 0) Throw("a dataset of strings");
   std::vector<std::string> values(static_cast<size_t>(ElementCount()));
   if (values.empty()) return values;
-  if (H5Tis_variable_str(type.id()) > 0) {
-    std::vector<char*> texts(values.size(), nullptr);
-    if (H5Dread(handle_.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, texts.data()) < 0) {
-      Throw("a dataset of strings");
-    }
-    for (size_t i = 0; i < values.size(); ++i) {
-      if (texts[i]) values[i] = texts[i];
-      H5free_memory(texts[i]);
-    }
-    return values;
-  }
-  const size_t size = H5Tget_size(type.id());
-  if (size > (size_t{1} << 20) / 16) Throw("a dataset of strings (too long)");
-  std::string all(size * values.size(), '\0');
-  if (H5Dread(handle_.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, all.data()) < 0) {
+  std::vector<char*> texts(values.size(), nullptr);
+  if (H5Dread(handle_.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, texts.data()) < 0) {
     Throw("a dataset of strings");
   }
   for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = all.substr(i * size, size).c_str();
+    if (texts[i]) values[i] = texts[i];
+    H5free_memory(texts[i]);
   }
   return values;
 }

@@ -113,7 +113,7 @@ class Dataset : public Object {
     ReadPart(TypeOf<T>(), start, count, values.data());
     return values;
   }
-  // A 1-d dataset of strings, of fixed or variable length.
+  // A 1-d dataset of CreateStrings.
   std::vector<std::string> ReadStrings() const;
   // One chunk of a dataset of CreateBytes, from `start` (a multiple of the chunk length), where the
   // dataset then ends at `new_size`. `bytes` has the chunk's full length. A last chunk that is not

@@ -123,6 +123,9 @@ TEST(EmbeddingFileTest, PicturesGoToOneFileWithTheirLabels) {
   EXPECT_THAT(read.names, ElementsAre("tumour/\xC3\xA4.png", "benign/1.png"));
   EXPECT_EQ(read.groups.size(), 2u);
   EXPECT_FALSE(read.coords.defined());
+  const auto again =
+      WriteEmbeddings(temp / "again", temp / "data", *source, {2, 0}, Made(2, 4), Maker());
+  EXPECT_EQ(core::ReadFile(again[0]), core::ReadFile(files[0]));
 }
 
 TEST(EmbeddingFileTest, RefusesWhatDoesNotFit) {
@@ -146,6 +149,14 @@ TEST(EmbeddingFileTest, RefusesWhatDoesNotFit) {
   }
   testing::ExpectError([&] { ReadEmbedding(temp / "odd.h5"); }, core::ExitCode::kBadInput,
                        "`coords` is not (N, 2)");
+  {
+    auto file = core::hdf5::File::Create(temp / "numbers.h5");
+    file.CreateDataset<float>("features", {1, 2, 3, 4}, {2, 2});
+    file.CreateDataset<int64_t>("names", {1, 2}, {2});
+    file.Close();
+  }
+  testing::ExpectError([&] { ReadEmbedding(temp / "numbers.h5"); }, core::ExitCode::kBadInput,
+                       "strings");
   testing::ExpectError([&] { ReadEmbedding(temp / "none.h5"); }, core::ExitCode::kBadInput, "none");
 }
 
