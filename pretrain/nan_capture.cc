@@ -90,6 +90,7 @@ void NanCapture::Restore() const {
 }
 
 void NanCapture::Write(const std::filesystem::path& folder, const engine::ViewBatch& batch,
+                       const std::vector<engine::ViewParams>& records,
                        const engine::Optimizer& optimizer,
                        const std::map<std::string, std::string>& metadata,
                        const NanPlace& place) const {
@@ -101,6 +102,15 @@ void NanCapture::Write(const std::filesystem::path& folder, const engine::ViewBa
   }
   inputs.Add(IntBlob("indices", batch.indices));
   inputs.Add(IntBlob("labels", batch.labels));
+  if (!records.empty()) {
+    core::TensorBlob blob{"records",
+                          core::DType::kU8,
+                          {static_cast<int64_t>(records.size()), sizeof(engine::ViewParams)},
+                          {}};
+    blob.data.resize(records.size() * sizeof(engine::ViewParams));
+    std::memcpy(blob.data.data(), records.data(), blob.data.size());
+    inputs.Add(std::move(blob));
+  }
   checkpoint.state = Json{
       {"step", place.step},
       {"epoch", place.epoch},

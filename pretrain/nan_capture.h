@@ -2,7 +2,8 @@
 // Keeps the step at which a loss or gradient stopped being a number, and runs it again.
 //
 // RUN/nan: batch.safetensors (group0, group1, ...: the input as the network saw it, fp32; indices
-// and labels of the images, int64), one file a part of the network and the optimiser as in a
+// and labels of the images, int64; records: the views' parameters, a row of bytes each, where the
+// images have one size), one file a part of the network and the optimiser as in a
 // checkpoint: the state before this batch; state.json: step, epoch, micro_batch, seed. The views'
 // draws follow from seed, epoch, image and view alone.
 #pragma once
@@ -34,9 +35,10 @@ class NanCapture {
   void Restore() const;  // the buffers
 
   // Puts the buffers back and writes the folder anew.
+  // records: (views x images) as the loader drew them, or empty.
   void Write(const std::filesystem::path& folder, const engine::ViewBatch& batch,
-             const engine::Optimizer& optimizer, const std::map<std::string, std::string>& metadata,
-             const NanPlace& place) const;
+             const std::vector<engine::ViewParams>& records, const engine::Optimizer& optimizer,
+             const std::map<std::string, std::string>& metadata, const NanPlace& place) const;
 
  private:
   Method* method_;

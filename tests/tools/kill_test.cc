@@ -32,10 +32,11 @@ void MakeData(const fs::path& folder) {
   }
 }
 
-std::vector<std::string> Start(const fs::path& data, const fs::path& out) {
+std::vector<std::string> Start(const fs::path& data, const fs::path& out,
+                               const std::string& epochs = "8") {
   std::vector<std::string> words = {"pretrain",  "--data",  data.string(), "--out",    out.string(),
                                     "--method",  "byol",    "--arch",      "resnet18", "--size",
-                                    "16",        "--batch", "4",           "--epochs", "8",
+                                    "16",        "--batch", "4",           "--epochs", epochs,
                                     "--threads", "1",       "--workers",   "2",        "--device",
                                     "cpu",       "--set"};
   for (const char* key :
@@ -144,8 +145,8 @@ TEST(KillTest, ARestartAtOtherThreadsWorksAndSaysSo) {
   MakeData(temp / "data");
   const fs::path run = temp / "run";
   {
-    testing::RunningEosin child(Start(temp / "data", run), temp / "log");
-    while (!child.Ended() && !fs::exists(run / "checkpoints/step-000003")) {
+    testing::RunningEosin child(Start(temp / "data", run, "1"), temp / "log");
+    while (!child.Ended() && !fs::exists(run / "checkpoints/step-000002")) {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
     child.Signal(SIGINT);
