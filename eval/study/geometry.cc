@@ -67,7 +67,8 @@ std::vector<Measure> MeasureGeometry(const Subject& subject, const Bench& bench)
         if (made.empty()) {
           made = EmbedViews(encoder.net, *part.set.source, part.set.indices,
                             engine::ViewRecipe::Preset("simclr"), 2, 0,
-                            bench.Embedding(encoder, "views", part.set.size()), bench.compute);
+                            bench.Embedding(encoder, Watch(encoder, "views", part.set.size())),
+                            bench.compute);
         }
         return made[v];
       }));

@@ -21,7 +21,11 @@ void EvalOptions::Bind(core::OptionSet& set) {
   set.Add("eval.train_images", &train_images,
           {.doc = "at most so many, drawn by class; 0 = all", .unit = "images", .min = 0});
   set.Add("eval.test_images", &test_images,
-          {.doc = "at most so many, drawn by class; 0 = all", .unit = "images", .min = 0});
+          {.doc = "at most so many for test, and for val, drawn by class; 0 = all",
+           .unit = "images",
+           .min = 0});
+  set.Add("eval.groups_per_class", &groups_per_class,
+          {.doc = "group names count within a class (photographs numbered anew in each class)"});
   set.Add("eval.drop_duplicates", &drop_duplicates,
           {.doc = "leave training images out that are in the test set too, pixel for pixel"});
   set.Add("eval.size", &size,

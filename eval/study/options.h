@@ -24,6 +24,7 @@ struct EvalOptions {
   int64_t seed_value = 0;
   double val_share = 0.2, test_share = 0.2;   // of the groups
   int64_t train_images = 0, test_images = 0;  // at most so many, stratified by class; 0 = all
+  bool groups_per_class = false;
   bool drop_duplicates = false;
   int64_t size = 0;  // px; 0 = the images' own size up to 224, else 224
   int64_t batch = 64;

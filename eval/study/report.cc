@@ -242,9 +242,8 @@ std::string ResultsCsv(const EvalResult& result) {
 void WriteEvalReport(const EvalResult& result, const std::string& config_toml,
                      const std::filesystem::path& path) {
   core::HtmlPage page("Evaluation of encoders",
-                      fmt::format("{} training, {} test images in {} {}, {} px", result.train,
-                                  result.test, result.test_groups,
-                                  result.grouped ? "groups" : "groups of one image", result.size));
+                      fmt::format("{} training, {} test images in {} groups, {} px", result.train,
+                                  result.test, result.test_groups, result.size));
   const bool shown =
       std::any_of(result.comparisons.begin(), result.comparisons.end(),
                   [](const Comparison& c) { return c.measure == "linear probe" && c.better(); });

@@ -268,6 +268,7 @@ EvalResult RunEval(const EvalOptions& options) {
                            .test_share = options.test_share,
                            .train_images = options.train_images,
                            .test_images = options.test_images,
+                           .groups_per_class = options.groups_per_class,
                            .seed = options.seed()});
   result.size = InputSize(options, split);
   // Encoders are opened before the data is read: a wrong file is said at once.
@@ -280,7 +281,8 @@ EvalResult RunEval(const EvalOptions& options) {
   core::LogInfo(result.split);
   if (!split.grouped) {
     result.warnings.push_back(
-        "Every image counts as its own group. Where several come from one patient or slide, the "
+        "Groups are unknown: every picture counts as its own. Where several come from one patient "
+        "or slide, the "
         "split leaks and intervals are too narrow: name groups in an index.csv (column `group`).");
     core::LogWarning(result.warnings.back());
   }

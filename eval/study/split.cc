@@ -28,8 +28,12 @@ std::set<std::string> GroupSet(const ImageSet& set) {
   return {groups.begin(), groups.end()};
 }
 
+// Several images a group, by more than the chance that file names of two class folders agree.
 bool HasRealGroups(const ImageSet& set) {
-  return static_cast<int64_t>(GroupSet(set).size()) < set.size();
+  if (static_cast<int64_t>(GroupSet(set).size()) == set.size()) return false;
+  return std::any_of(set.indices.begin(), set.indices.end(), [&](int64_t i) {
+    return set.source->group(i) != fs::path(set.source->name(i)).stem().string();
+  });
 }
 
 // All labelled images of a source; `classes` maps its labels, or takes them.
@@ -134,11 +138,23 @@ void RefuseLeak(const ImageSet& a, const char* a_name, const ImageSet& b, const 
     if (first.count(group) != 0) common.push_back(group);
   }
   if (common.empty()) return;
+  std::string hint =
+      "what is tested on must come from other patients: correct the column `split` or `group`, or "
+      "leave the split to eosin";
+  ImageSet first_by_class = a, second_by_class = b;
+  first_by_class.groups_per_class = second_by_class.groups_per_class = true;
+  const std::set<std::string> by_class = GroupSet(first_by_class);
+  const std::set<std::string> others = GroupSet(second_by_class);
+  if (std::none_of(others.begin(), others.end(),
+                   [&](const std::string& group) { return by_class.count(group) != 0; })) {
+    hint =
+        "no class has a group on both sides: if groups are numbered anew in each class, "
+        "--set eval.groups_per_class=true; if they are patients, correct the split";
+  }
   throw core::DataError(
       fmt::format("{} of the groups (patients, slides) are in {} and in {}, e.g. {}", common.size(),
                   a_name, b_name, common.front()),
-      "what is tested on must come from other patients: correct the column `split` or `group`, or "
-      "leave the split to eosin");
+      hint);
 }
 
 ImageSet Thin(const ImageSet& set, int64_t most, uint64_t seed) {
@@ -153,13 +169,18 @@ at::Tensor ImageSet::Labels() const { return at::tensor(labels, at::kLong); }
 std::vector<std::string> ImageSet::Groups() const {
   std::vector<std::string> groups;
   groups.reserve(indices.size());
-  for (const int64_t i : indices) groups.push_back(source->group(i));
+  for (size_t p = 0; p < indices.size(); ++p) {
+    std::string group = source->group(indices[p]);
+    if (groups_per_class) group = fmt::format("{} of class {}", group, labels[p]);
+    groups.push_back(std::move(group));
+  }
   return groups;
 }
 
 ImageSet ImageSet::Take(const std::vector<int64_t>& places) const {
   ImageSet taken;
   taken.source = source;
+  taken.groups_per_class = groups_per_class;
   for (const int64_t p : places) {
     taken.indices.push_back(indices.at(static_cast<size_t>(p)));
     taken.labels.push_back(labels.at(static_cast<size_t>(p)));
@@ -174,8 +195,7 @@ std::string Split::Describe() const {
     if (set->size() == 0) continue;
     std::vector<int64_t> counts(classes.size());
     for (const int64_t label : set->labels) ++counts[static_cast<size_t>(label)];
-    text += fmt::format("\n  {:5} {} images, {} {}", name, set->size(), GroupSet(*set).size(),
-                        grouped ? "groups" : "groups of one image");
+    text += fmt::format("\n  {:5} {} images, {} groups", name, set->size(), GroupSet(*set).size());
     if (classes.size() <= 12) {
       std::string each;
       for (size_t c = 0; c < classes.size(); ++c) {
@@ -189,7 +209,8 @@ std::string Split::Describe() const {
 
 Split MakeSplit(const fs::path& data, const fs::path& test, const SplitOptions& options) {
   Split split;
-  const ImageSet all = Labelled(data, &split.classes);
+  ImageSet all = Labelled(data, &split.classes);
+  all.groups_per_class = options.groups_per_class;
   if (split.classes.size() < 2) {
     throw core::DataError("the images of " + data.string() + " are all of one class",
                           "an evaluation needs two classes or more");
@@ -197,6 +218,7 @@ Split MakeSplit(const fs::path& data, const fs::path& test, const SplitOptions& 
   if (!test.empty()) {
     split.train = all;
     split.test = Labelled(test, &split.classes);
+    split.test.groups_per_class = options.groups_per_class;
     split.how = fmt::format("Trained on {}, tested on {}.", data.filename().string(),
                             test.filename().string());
   } else if (const auto column = SplitColumn(data, *all.source); !column.empty()) {
@@ -212,6 +234,7 @@ Split MakeSplit(const fs::path& data, const fs::path& test, const SplitOptions& 
   RefuseLeak(split.val, "val", split.test, "test");
   RefuseLeak(split.train, "train", split.val, "val");
   split.train = Thin(split.train, options.train_images, options.seed);
+  split.val = Thin(split.val, options.test_images, options.seed);
   split.test = Thin(split.test, options.test_images, options.seed);
   for (const auto& [name, set] :
        {std::pair{"train", &split.train}, std::pair{"test", &split.test}}) {

@@ -24,6 +24,7 @@ struct ImageSet {
   std::shared_ptr<const engine::ImageSource> source;
   std::vector<int64_t> indices;  // into source
   std::vector<int64_t> labels;   // one an index, in the split's classes
+  bool groups_per_class = false;
 
   int64_t size() const { return static_cast<int64_t>(indices.size()); }
   at::Tensor Labels() const;                // (N) int64
@@ -36,7 +37,7 @@ struct Split {
   std::vector<std::string> classes;
   ImageSet train, val, test;  // val may be empty
   std::string how;            // one sentence
-  bool grouped = false;       // some group has several images
+  bool grouped = false;       // groups are known: not just every picture its own
   // Lines: images, groups and images a class of each part.
   std::string Describe() const;
 };
@@ -44,6 +45,9 @@ struct Split {
 struct SplitOptions {
   double val_share = 0.2, test_share = 0.2;
   int64_t train_images = 0, test_images = 0;  // 0 = all; stratified by class
+  // Group names count within a class: "7" of one class is not "7" of another (LC25000 numbers its
+  // photographs so).
+  bool groups_per_class = false;
   uint64_t seed = 0;
 };
 

@@ -80,18 +80,20 @@ ShiftResult MeasureStainShift(const Subject& subject, const Bench& bench) {
   };
   score(plain, "as it is", false);
   const std::vector<core::StainShift> shifts = core::StandardShifts();
+  std::shared_ptr<core::Progress> progress;  // one line for all shifts, none where all are known
   for (const core::StainShift& shift : shifts) {
     const FeatureKey key{member.encoder.name, "stain " + shift.name, member.fingerprint, digest,
                          bench.Settings(member.encoder) + ", stain " + shift.name};
-    score(bench.cache.Get(key, set,
-                          [&] {
-                            const ShiftedSource shifted(*set.source, shift);
-                            return Embed(
-                                member.encoder.net, shifted, set.indices,
-                                bench.Embedding(member.encoder, "stain " + shift.name, set.size()),
-                                bench.compute);
-                          }),
-          shift.name, true);
+    const at::Tensor features = bench.cache.Get(key, set, [&] {
+      if (!progress) {
+        progress = Watch(member.encoder, "stain-shifted",
+                         set.size() * static_cast<int64_t>(shifts.size()));
+      }
+      const ShiftedSource shifted(*set.source, shift);
+      return Embed(member.encoder.net, shifted, set.indices,
+                   bench.Embedding(member.encoder, progress), bench.compute);
+    });
+    score(features, shift.name, true);
   }
   const auto count = static_cast<double>(shifts.size());
   for (size_t g = 0; g < groups; ++g) {

@@ -68,14 +68,18 @@ std::vector<int64_t> ToVector(const at::Tensor& values) {
   return {row.const_data_ptr<int64_t>(), row.const_data_ptr<int64_t>() + row.numel()};
 }
 
-EmbedOptions Bench::Embedding(const Encoder& encoder, const std::string& what,
-                              int64_t images) const {
+std::shared_ptr<core::Progress> Watch(const Encoder& encoder, const std::string& what,
+                                      int64_t images) {
+  return std::make_shared<core::Progress>(fmt::format("{}, {}", encoder.name, what), images,
+                                          "images");
+}
+
+EmbedOptions Bench::Embedding(const Encoder& encoder,
+                              std::shared_ptr<core::Progress> progress) const {
   EmbedOptions embedding{.size = size,
                          .batch = options.batch,
                          .workers = workers,
                          .normalization = encoder.normalization};
-  auto progress =
-      std::make_shared<core::Progress>(fmt::format("{}, {}", encoder.name, what), images, "images");
   embedding.progress = [progress](int64_t count) { progress->Advance(count); };
   return embedding;
 }
@@ -148,7 +152,7 @@ void EmbedSubject(Subject* subject, const Bench& bench) {
                            bench.Settings(encoder)};
       return bench.cache.Get(key, set, [&] {
         return Embed(encoder.net, *set.source, set.indices,
-                     bench.Embedding(encoder, name, set.size()), bench.compute);
+                     bench.Embedding(encoder, Watch(encoder, name, set.size())), bench.compute);
       });
     };
     member.train = embed("train", bench.split.train, bench.hashes.train);

@@ -3,13 +3,13 @@
 // with the features of all sets; and the scores that rest on frozen features.
 #pragma once
 
-#include <functional>
-#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
+#include "core/base/progress.h"
 #include "eval/embed.h"
 #include "eval/encoder.h"
 #include "eval/probe/linear_probe.h"
@@ -36,6 +36,10 @@ struct Subject {
   std::vector<Member> members;  // one, or one a random seed
 };
 
+// A progress line "<encoder>, <what>".
+std::shared_ptr<core::Progress> Watch(const Encoder& encoder, const std::string& what,
+                                      int64_t images);
+
 // Everything the measures share.
 struct Bench {
   const EvalOptions& options;
@@ -47,7 +51,8 @@ struct Bench {
   int64_t size = 224;
   int workers = 1;
 
-  EmbedOptions Embedding(const Encoder& encoder, const std::string& what, int64_t images) const;
+  // progress is advanced by images; made by Watch.
+  EmbedOptions Embedding(const Encoder& encoder, std::shared_ptr<core::Progress> progress) const;
   // What changes features beside encoder and images.
   std::string Settings(const Encoder& encoder) const;
 };

@@ -53,8 +53,8 @@ TEST(FewShotTest, EveryDrawPartsDistantClouds) {
   at::manual_seed(1);
   const int64_t n = 60;
   const at::Tensor y = torch::arange(n) % 3;
-  const at::Tensor centres = 10 * torch::eye(3, 8);
-  const at::Tensor x = torch::randn({n, 8}) * 0.3 + centres.index_select(0, y);
+  const at::Tensor centres = 10 * torch::eye(3);
+  const at::Tensor x = torch::randn({n, 3}) * 0.3 + centres.index_select(0, y);
   std::vector<int64_t> labels(y.data_ptr<int64_t>(), y.data_ptr<int64_t>() + n);
   std::vector<std::string> groups;
   for (int64_t i = 0; i < n; ++i) groups.push_back("g" + std::to_string(i / 6));

@@ -80,6 +80,26 @@ TEST(SplitTest, AnotherSetIsTestedOnWholeAndMustFit) {
                        core::ExitCode::kBadInput, "no labels");
 }
 
+TEST(SplitTest, GroupsMayBeNumberedAnewInEachClass) {
+  const testing::TempFolder folder;
+  testing::MakeImages(folder.path(), 3, 1, {"train", "train", "test"});
+  // Patient 2 of one class is tested on, and trained on in the other.
+  std::string index = core::ReadFile(folder / "index.csv");
+  index.replace(index.rfind("patient2,test"), 13, "patient2,train");
+  index.replace(index.rfind("patient0,train"), 14, "patient0,test");
+  core::WriteFileAtomic(folder / "index.csv", index);
+  try {
+    MakeSplit(folder.path(), "", {});
+    ADD_FAILURE() << "a leak was let through";
+  } catch (const core::DataError& error) {
+    EXPECT_THAT(error.hint(), ::testing::HasSubstr("groups_per_class"));
+  }
+  const Split split = MakeSplit(folder.path(), "", {.groups_per_class = true});
+  EXPECT_EQ(split.train.size(), 4);
+  EXPECT_EQ(Groups(split.train).size(), 4u);
+  EXPECT_EQ(split.test.size(), 2);
+}
+
 TEST(SplitTest, FindsImagesThatAreOnBothSides) {
   const testing::TempFolder folder;
   testing::MakeImages(folder.path(), 5, 1, {"train", "train", "val", "test", "test"});

@@ -221,6 +221,30 @@ TEST_F(BadInput, Pretrain) {
   Expect({"pretrain", "--resume", At("run")}, 1, "run");
 }
 
+TEST_F(BadInput, Eval) {
+  for (const char* name : {"classes/a", "classes/b"}) {
+    core::MakeFolder(temp_ / name);
+    for (uint8_t i = 0; i < 3; ++i) {
+      WritePng(temp_ / (std::string(name) + "/" + name[8] + std::to_string(i) + ".png"),
+               Picture(static_cast<uint8_t>(50 * i), 32));
+    }
+  }
+  auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"eval", "--out", At("e")});
+    return more;
+  };
+  Expect(with({}), 2, "no data");
+  Expect({"eval", "--data", At("classes")}, 2, "no result folder");
+  Expect(with({"--data", At("none")}), 1, "none");
+  Expect(with({"--data", At("images")}), 1, "no labels");
+  Expect(with({"--data", At("classes"), "--set", "eval.shotz=3"}), 2, "eval.shots");
+  Expect(with({"--data", At("classes"), "--encoder", At("none.pth")}), 1, "none.pth");
+  Expect(with({"--data", At("classes"), "--encoder", At("junk.pth")}), 1, "junk.pth");
+  Expect(with({"--data", At("classes"), "--encoder", At("run")}), 1, "no encoder");
+  Expect(with({"--data", At("classes"), "--device", "cuda"}), 3, "GPU");
+  Expect({"eval", "--data", At("classes"), "--out", At("images")}, 1, "not empty");
+}
+
 TEST_F(BadInput, Segment) {
   auto with = [&](const std::string& data, std::vector<std::string> more) {
     const std::vector<std::string> base = {
