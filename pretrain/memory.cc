@@ -29,9 +29,16 @@ int64_t FreeMainMemory() {
   for (std::string key, rest; info >> key && std::getline(info, rest);) {
     if (key == "MemAvailable:") free = std::strtoll(rest.c_str(), nullptr, 10) * 1024;
   }
-  int64_t most = 0, used = 0;
-  std::ifstream limit("/sys/fs/cgroup/memory.max"), now("/sys/fs/cgroup/memory.current");
-  if (limit >> most && now >> used) free = std::min(free, std::max<int64_t>(1, most - used));
+  int64_t most = 0, used = 0, cached = 0;
+  std::ifstream limit("/sys/fs/cgroup/memory.max"), now("/sys/fs/cgroup/memory.current"),
+      stat("/sys/fs/cgroup/memory.stat");
+  // Files that were read count as used until somebody wants their place.
+  int64_t value = 0;
+  for (std::string key; stat >> key >> value;) {
+    if (key == "inactive_file" || key == "active_file") cached += value;
+  }
+  if (limit >> most && now >> used)
+    free = std::min(free, std::max<int64_t>(1, most - used + cached));
   return free;
 }
 
