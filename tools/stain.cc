@@ -38,7 +38,8 @@ constexpr const char* kFitExamples =
     "Examples:\n"
     "  eosin stain fit tiles --out template.json\n"
     "  eosin stain fit tiles --out template.json --space lab --components auto\n"
-    "  eosin pretrain --data tiles --out runs/ssl --set view_a.randstainna_template=template.json ...";
+    "  eosin pretrain --data tiles --out runs/ssl --set view_a.randstainna_template=template.json "
+    "...";
 
 constexpr const char* kShiftAbout =
     "Writes copies of pictures under other stains: haematoxylin and eosin scaled by 0.7 and 1.3 "
