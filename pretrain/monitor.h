@@ -40,7 +40,7 @@ struct Finding {
   int64_t step = 0;
   std::string topic;  // collapse, dimensional-collapse, features-collapse, dead-channels,
                       // divergence, rate, views, negatives, temperature, target, leak, starving
-  std::string text;  // what is wrong, and what to change
+  std::string text;   // what is wrong, and what to change
 };
 
 class Monitor {

@@ -34,14 +34,18 @@ at::Tensor Distance(const std::vector<at::Tensor>& a, const std::vector<at::Tens
   return Length(at::_foreach_sub(a, b));
 }
 
+at::Tensor Unit(const at::Tensor& rows) {
+  const at::Tensor z = rows.to(at::kFloat);
+  return z / z.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-12);
+}
+
 // Perplexity of a row's softmax over its negatives.
 at::Tensor NegativesUsed(const at::Tensor& embedding, double temperature) {
   const int64_t rows = embedding.size(0), n = rows / 2;
-  const at::Tensor z = embedding.to(at::kFloat);
-  const at::Tensor unit = z / z.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-12);
+  const at::Tensor unit = Unit(embedding);
   at::Tensor logits = at::matmul(unit / temperature, unit.t());
   const at::Tensor index =
-      at::arange(rows, at::TensorOptions().dtype(at::kLong).device(z.device()));
+      at::arange(rows, at::TensorOptions().dtype(at::kLong).device(unit.device()));
   const at::Tensor other = (index + n).remainder(rows);
   const at::Tensor mask = index.unsqueeze(1).eq(index).logical_or_(other.unsqueeze(1).eq(index));
   logits.masked_fill_(mask, -1e30);
@@ -184,10 +188,10 @@ double BatchLeak(Method& method, const std::vector<at::Tensor>& groups,
     const engine::AutocastGuard autocast(compute.device.type(), compute.bf16);
     return method.Forward(views).embedding;
   };
-  const double together = NtXent(embed(groups), 0.5).item<double>();
-  const double apart = NtXent(second(embed(mixed), back), 0.5).item<double>();
+  const at::Tensor together = Unit(embed(groups)), apart = Unit(second(embed(mixed), back));
   for (size_t i = 0; i < buffers.size(); ++i) buffers[i].copy_(kept[i]);
-  return together > 0 ? apart / together - 1 : 0;
+  const at::Tensor spread = (together - together.mean(0, true)).norm().clamp_min(1e-12);
+  return ((apart - together).norm() / spread).item<double>();
 }
 
 }  // namespace eosin::pretrain

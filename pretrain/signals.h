@@ -58,11 +58,12 @@ class StepSignals {
   Signals signals_;
 };
 
-// Do an image's two views share statistics that others do not have? The same batch twice in
-// training mode: as it is, and with the second views in another order (undone in the embedding).
-// BatchNorm over whole views cannot tell; statistics over parts of the batch leak who belongs to
-// whom. Nothing of the method changes. Returns how much higher NT-Xent (tau 0.5) is when they are
-// mixed, as a share: ~0 healthy.
+// Does a view's embedding depend on who stands beside it? The same batch twice in training mode: as
+// it is, and with the second views in another order (undone in the embedding). BatchNorm over whole
+// views cannot tell. Statistics over parts of a batch that hold both views of an image give away
+// who belongs to whom (He et al., MoCo, arXiv 1911.05722, section 3.3). Nothing of the method
+// changes. Returns how far the L2-normalised embedding moves over its own spread: rounding when
+// healthy, about 1 with statistics over a few images.
 double BatchLeak(Method& method, const std::vector<at::Tensor>& groups,
                  const engine::Compute& compute, uint64_t seed, int64_t step);
 

