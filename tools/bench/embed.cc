@@ -36,7 +36,9 @@ int Run(int argc, char** argv) {
                stderr);
     return 2;
   }
-  auto number = [&](int i, int64_t other) -> int64_t { return argc > i ? std::atoll(argv[i]) : other; };
+  auto number = [&](int i, int64_t other) -> int64_t {
+    return argc > i ? std::atoll(argv[i]) : other;
+  };
   const auto source = engine::OpenImageSource(argv[1]);
   const int64_t count = std::min(number(2, 1024), source->size());
   const int64_t rounds = std::max<int64_t>(1, number(3, 9));
