@@ -14,6 +14,7 @@
 #include "pretrain/heads.h"
 #include "pretrain/losses.h"
 #include "pretrain/method.h"
+#include "pretrain/protocols.h"
 
 namespace eosin::pretrain {
 namespace {
@@ -211,18 +212,9 @@ void Paper(PretrainOptions& o, int64_t epochs, double lr, double decay, double e
   own.ema_buffers = "own";
 }
 
-// lightly docs/source/getting_started/benchmarks/cifar10_benchmark.py: SGD 0.06 * batch / 128, one
-// forward pass a view, a rate an epoch, constant momentum; kNN 86.8 at batch 512 after 200 epochs.
+// kNN 86.8 at batch 512 after 200 epochs; the momentum is constant.
 void LightlyCifar(PretrainOptions& o) {
-  o.SetViews("simclr_cifar", "simclr_cifar", 32);
-  o.arch = "resnet18";
-  o.batch = 512;
-  o.epochs = 200;
-  o.concat_views = false;
-  o.optimizer.lr = 0.12;
-  o.optimizer.weight_decay = 5e-4;
-  o.optimizer.exclude_bias_and_norm = false;
-  o.schedule.per_epoch = true;
+  LightlyCifarProtocol(o);
   ByolOptions& own = Own(o);
   own.hidden = 1024;
   own.hidden_bias = false;
@@ -232,21 +224,12 @@ void LightlyCifar(PretrainOptions& o) {
   own.ema_buffers = "own";
 }
 
-// solo-learn scripts/pretrain/cifar/byol.yaml, augmentations/asymmetric.yaml: no blur.
+// byol.yaml, augmentations/asymmetric.yaml: no blur.
 void SoloCifar(PretrainOptions& o) {
+  SoloCifarProtocol(o);
   o.SetViews("solo_asymmetric_a", "solo_asymmetric_b", 32);
-  o.arch = "resnet18";
-  o.batch = 256;
-  o.epochs = 1000;
-  o.concat_views = false;
-  o.optimizer.name = "lars";
-  o.optimizer.lars_dialect = "solo";
-  o.optimizer.eta = 0.02;
   o.optimizer.lr = 1.0;
   o.optimizer.weight_decay = 1e-5;
-  o.schedule.dialect = "solo";
-  o.schedule.warmup_epochs = 10;
-  o.schedule.warmup_start_lr = 3e-5;
   ByolOptions& own = Own(o);
   own.out_bias = true;
   own.ema_buffers = "own";

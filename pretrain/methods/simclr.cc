@@ -11,6 +11,7 @@
 #include "pretrain/heads.h"
 #include "pretrain/losses.h"
 #include "pretrain/method.h"
+#include "pretrain/protocols.h"
 
 namespace eosin::pretrain {
 namespace {
@@ -166,37 +167,18 @@ void Lightly(PretrainOptions& o) {
   own.hidden = 2048;
 }
 
-// lightly docs/source/getting_started/benchmarks/cifar10_benchmark.py: SGD 0.06 * batch / 128, one
-// forward pass a view, a rate an epoch; kNN 84.8 at batch 512 after 200 epochs.
+// kNN 84.8 at batch 512 after 200 epochs.
 void LightlyCifar(PretrainOptions& o) {
-  o.SetViews("simclr_cifar", "simclr_cifar", 32);
-  o.arch = "resnet18";
-  o.batch = 512;
-  o.epochs = 200;
-  o.concat_views = false;
-  o.optimizer.lr = 0.12;
-  o.optimizer.weight_decay = 5e-4;
-  o.optimizer.exclude_bias_and_norm = false;
-  o.schedule.per_epoch = true;
+  LightlyCifarProtocol(o);
   Own(o).hidden = 512;
 }
 
-// solo-learn scripts/pretrain/cifar/simclr.yaml, augmentations/symmetric.yaml; its stem's padding
-// of 2 is not copied.
+// simclr.yaml, augmentations/symmetric.yaml.
 void SoloCifar(PretrainOptions& o) {
+  SoloCifarProtocol(o);
   o.SetViews("solo_symmetric", "solo_symmetric", 32);
-  o.arch = "resnet18";
-  o.batch = 256;
-  o.epochs = 1000;
-  o.concat_views = false;
-  o.optimizer.name = "lars";
-  o.optimizer.lars_dialect = "solo";
-  o.optimizer.eta = 0.02;
   o.optimizer.lr = 0.4;
   o.optimizer.weight_decay = 1e-4;
-  o.schedule.dialect = "solo";
-  o.schedule.warmup_epochs = 10;
-  o.schedule.warmup_start_lr = 3e-5;
   SimClrOptions& own = Own(o);
   own.temperature = 0.2;
   own.hidden = 2048;

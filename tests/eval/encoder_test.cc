@@ -6,23 +6,12 @@
 #include "core/base/files.h"
 #include "core/formats/pth.h"
 #include "core/formats/safetensors.h"
-#include "engine/models/init.h"
 #include "engine/weights/weights.h"
+#include "tests/eval/made_images.h"
 #include "tests/testing.h"
 
 namespace eosin::eval {
 namespace {
-
-engine::ResNet SmallNet(uint64_t seed) {
-  engine::ResNetOptions options;
-  options.arch = "resnet18";
-  options.stem = "cifar";
-  options.width = 8;
-  engine::ResNet net(options);
-  engine::InitResNet(net, seed);
-  net->eval();
-  return net;
-}
 
 at::Tensor Probe(engine::ResNet net) {
   torch::NoGradGuard no_grad;
@@ -31,7 +20,7 @@ at::Tensor Probe(engine::ResNet net) {
 
 TEST(EncoderTest, OpensRunFoldersAndFilesOfAnyDialect) {
   const testing::TempFolder folder;
-  engine::ResNet net = SmallNet(4);
+  engine::ResNet net = testing::TinyNet(4);
   core::MakeFolder(folder / "my_run");
   engine::Normalization normalization{{0.1f, 0.2f, 0.3f}, {0.5f, 0.6f, 0.7f}};
   std::map<std::string, std::string> metadata;
@@ -55,13 +44,13 @@ TEST(EncoderTest, OpensRunFoldersAndFilesOfAnyDialect) {
 }
 
 TEST(EncoderTest, FingerprintSeesEveryTensor) {
-  engine::ResNet net = SmallNet(1);
+  engine::ResNet net = testing::TinyNet(1);
   const std::string before = Fingerprint(*net);
   EXPECT_EQ(before, Fingerprint(*net));
   net->train();
   Probe(net);  // moves the statistics of batch normalisation, no parameter
   EXPECT_NE(before, Fingerprint(*net));
-  net = SmallNet(1);
+  net = testing::TinyNet(1);
   EXPECT_EQ(before, Fingerprint(*net));
   torch::NoGradGuard no_grad;
   at::Tensor last = net->named_parameters()["layer4.1.bn2.bias"];
@@ -71,7 +60,7 @@ TEST(EncoderTest, FingerprintSeesEveryTensor) {
 
 TEST(EncoderTest, RandomLikeHasTheArchitectureAndItsOwnDraws) {
   Encoder trained;
-  trained.net = SmallNet(9);
+  trained.net = testing::TinyNet(9);
   trained.normalization.mean = {0, 0, 0};
   const Encoder a = RandomEncoderLike(trained, 0), b = RandomEncoderLike(trained, 1);
   EXPECT_EQ(a.net->options().width, 8);
@@ -97,7 +86,7 @@ TEST(EncoderTest, SaysWhatIsWrong) {
   core::WriteSafetensors(folder / "linear.safetensors", other);
   expect(folder / "linear.safetensors", "linear.safetensors");
   // A file that lacks one tensor of the trunk.
-  core::StateDict part = engine::ToStateDict(*SmallNet(1));
+  core::StateDict part = engine::ToStateDict(*testing::TinyNet(1));
   std::erase_if(part.tensors,
                 [](const auto& tensor) { return tensor.name == "layer3.0.bn1.running_mean"; });
   core::WriteSafetensors(folder / "part.safetensors", part);
