@@ -15,6 +15,9 @@ void PretrainOptions::Bind(core::OptionSet& set) {
   set.Add("data.path", &data, {.doc = "folder of tile stores, or of images"});
   set.Add("data.mix", &mix,
           {.doc = "several sets as \"weight:path\" instead of data.path, mixed by weight"});
+  set.Add("data.split", &split,
+          {.doc = "only images of which the column `split` of index.csv says so, e.g. train; empty "
+                  "= all"});
   set.Add("data.size", &size, {.doc = "side of a view", .unit = "px", .min = 8, .max = 4096});
   set.Add("data.workers", &workers,
           {.doc = "loader threads, 0 = one less than the cores; changes no result",

@@ -47,6 +47,7 @@ struct PretrainOptions {
   // data
   std::string data;              // folder of tile stores or of images, or a set's own file
   std::vector<std::string> mix;  // several sets, "weight:path", instead of data
+  std::string split;             // of index.csv: only its images
   // Views after the first are cut, with this chance, from a neighbouring tile of the same slide, at
   // most so many tile strides away.
   double neighbour_probability = 0;

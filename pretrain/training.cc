@@ -7,6 +7,7 @@
 #include <torch/version.h>
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "core/base/error.h"
 #include "core/base/hash.h"
@@ -94,13 +95,16 @@ PretrainResult Training::Run(bool resume, int64_t check_until) {
   }
   metrics_ =
       std::make_unique<engine::MetricsLog>(run_.path(), columns, from_checkpoint ? done() : -1);
-  run_.AddProvenance({{"libtorch", TORCH_VERSION},
-                      {"device", compute_.Describe()},
-                      {"data", options_.data},
-                      {"data_sha256", state_.data_sha256},
-                      {"images", std::to_string(source_.size())},
-                      {"feed", feed_->Describe()},
-                      {"first_step", std::to_string(done())}});
+  run_.AddProvenance(
+      {{"libtorch", TORCH_VERSION},
+       {"device", compute_.Describe()},
+       {"data", options_.data.empty() ? fmt::format("{}", fmt::join(options_.mix, ", "))
+                                      : std::filesystem::absolute(options_.data).string()},
+       {"data_split", options_.split},
+       {"data_sha256", state_.data_sha256},
+       {"images", std::to_string(source_.size())},
+       {"feed", feed_->Describe()},
+       {"first_step", std::to_string(done())}});
   core::LogInfo(fmt::format("{} {} on {} images of {} px, {} steps of {} images, {}{}",
                             options_.method, options_.arch, source_.size(), options_.size, total_,
                             options_.batch * options_.accumulate, compute_.Describe(),

@@ -8,7 +8,7 @@
 #include "core/base/interrupt.h"
 #include "core/base/log.h"
 #include "engine/augment/preview.h"
-#include "engine/data/mixed_source.h"
+#include "pretrain/data.h"
 #include "pretrain/nan_capture.h"
 #include "pretrain/trainer.h"
 #include "tools/command_line.h"
@@ -65,10 +65,6 @@ std::string ToToml(PretrainOptions options) {
   return set.ToToml();
 }
 
-std::unique_ptr<engine::ImageSource> OpenData(const PretrainOptions& options) {
-  return options.mix.empty() ? engine::OpenImageSource(options.data) : engine::OpenMix(options.mix);
-}
-
 // What changes where a run computes, not what it computes.
 void AllowOnlyMachineKeys(const Assignments& assignments, const char* what) {
   for (const auto& [key, value] : assignments) {
@@ -103,7 +99,7 @@ int Resume(const Arguments& arguments) {
   const PretrainOptions options =
       pretrain::ReadOptions("", run.config().string(), arguments.assignments);
   options.Check();
-  Report(pretrain::RunPretrain(options, *OpenData(options), run, true), run);
+  Report(pretrain::RunPretrain(options, *pretrain::OpenData(options), run, true), run);
   return 0;
 }
 
@@ -133,7 +129,7 @@ int Preview(const Arguments& arguments) {
   options.Check();
   std::vector<engine::ViewSampler> samplers;
   for (const engine::ViewRecipe& recipe : options.Views()) samplers.emplace_back(recipe);
-  const auto source = OpenData(options);
+  const auto source = pretrain::OpenData(options);
   engine::WritePreview(*source, samplers, options.seed(), 8, arguments.preview);
   core::LogInfo("view pairs of 8 images: " + arguments.preview);
   return 0;
@@ -148,7 +144,7 @@ int Start(const Arguments& arguments) {
       pretrain::ReadOptions(arguments.preset, arguments.config, arguments.assignments);
   options.Check();
   engine::RunFolder run = engine::RunFolder::Create(arguments.out, "pretrain", ToToml(options));
-  Report(pretrain::RunPretrain(options, *OpenData(options), run, false), run);
+  Report(pretrain::RunPretrain(options, *pretrain::OpenData(options), run, false), run);
   return 0;
 }
 

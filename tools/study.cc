@@ -15,6 +15,7 @@
 #include "core/formats/csv.h"
 #include "core/image/codec.h"
 #include "core/store/tile_store.h"
+#include "pretrain/data.h"
 #include "pretrain/standin.h"
 #include "pretrain/trainer.h"
 #include "segment/study/report.h"
@@ -299,7 +300,7 @@ std::unique_ptr<engine::ImageSource> OpenTrainTiles(const Setup& setup,
     for (const std::string& patient : segment::PatientsOf(data.items(), *part))
       held_out.insert(patient);
   }
-  auto source = engine::OpenImageSource(setup.SslOptions().data);
+  auto source = pretrain::OpenData(setup.SslOptions());
   std::set<std::string> kept, left_out;
   for (int64_t i = 0; i < source->size(); ++i) {
     const std::string group = source->group(i);

@@ -68,12 +68,14 @@ class PictureSource : public ImageSource {
     LabelByFolder(paths_, root_, &classes_, &labels_);
   }
   PictureSource(std::vector<fs::path> paths, fs::path root, std::vector<std::string> classes,
-                std::vector<int64_t> labels, std::vector<std::string> groups)
+                std::vector<int64_t> labels, std::vector<std::string> groups,
+                std::vector<std::string> splits)
       : paths_(std::move(paths)),
         root_(std::move(root)),
         classes_(std::move(classes)),
         labels_(std::move(labels)),
-        groups_(std::move(groups)) {}
+        groups_(std::move(groups)),
+        splits_(std::move(splits)) {}
 
   int64_t size() const override { return static_cast<int64_t>(paths_.size()); }
   core::Image Read(int64_t index) const override { return core::ReadRgb(At(index)); }
@@ -87,6 +89,9 @@ class PictureSource : public ImageSource {
     return labels_.empty() ? -1 : labels_[static_cast<size_t>(index)];
   }
   const std::vector<std::string>& classes() const override { return classes_; }
+  std::string split(int64_t index) const override {
+    return splits_.empty() ? "" : splits_[static_cast<size_t>(index)];
+  }
   // From the pictures' headers, on the first question; pictures that say nothing are left out.
   std::pair<int, int> uniform_size() const override {
     std::call_once(size_once_, [this] { uniform_size_ = CommonSize(paths_); });
@@ -100,7 +105,7 @@ class PictureSource : public ImageSource {
   fs::path root_;
   std::vector<std::string> classes_;
   std::vector<int64_t> labels_;
-  std::vector<std::string> groups_;
+  std::vector<std::string> groups_, splits_;
   mutable std::once_flag size_once_;
   mutable std::pair<int, int> uniform_size_{0, 0};
 };
@@ -120,6 +125,7 @@ class SelectedSource : public ImageSource {
     return source_->stain(At(index));
   }
   std::optional<TilePlace> place(int64_t index) const override { return source_->place(At(index)); }
+  std::string split(int64_t index) const override { return source_->split(At(index)); }
   std::vector<double> part_weights() const override { return source_->part_weights(); }
   int64_t part(int64_t index) const override { return source_->part(At(index)); }
 
@@ -129,11 +135,11 @@ class SelectedSource : public ImageSource {
   std::vector<int64_t> indices_;
 };
 
-// An index.csv of pictures: columns file, and optionally class and group.
+// An index.csv of pictures: columns file, and optionally class, group and split.
 std::unique_ptr<ImageSource> OpenIndexed(const fs::path& folder, const core::CsvTable& table) {
   const int file = table.Column("file"), kind = table.Column("class"),
-            group = table.Column("group");
-  std::vector<std::string> classes, groups;
+            group = table.Column("group"), split = table.Column("split");
+  std::vector<std::string> classes, groups, splits;
   std::vector<int64_t> labels;
   std::vector<fs::path> paths;
   for (const auto& row : table.rows) {
@@ -156,9 +162,10 @@ std::unique_ptr<ImageSource> OpenIndexed(const fs::path& folder, const core::Csv
                        classes.begin());
     }
     if (group >= 0) groups.push_back(row[group]);
+    if (split >= 0) splits.push_back(row[split]);
   }
   return std::make_unique<PictureSource>(std::move(paths), folder, std::move(classes),
-                                         std::move(labels), std::move(groups));
+                                         std::move(labels), std::move(groups), std::move(splits));
 }
 
 std::unique_ptr<ImageSource> OpenFolder(const fs::path& folder) {
@@ -246,6 +253,22 @@ std::unique_ptr<ImageSource> FilterGroups(std::unique_ptr<ImageSource> source,
   std::vector<int64_t> kept;
   for (int64_t i = 0; i < source->size(); ++i) {
     if (keep(source->group(i))) kept.push_back(i);
+  }
+  return SelectImages(std::move(source), std::move(kept));
+}
+
+std::unique_ptr<ImageSource> FilterSplit(std::unique_ptr<ImageSource> source,
+                                         const std::string& split, const std::string& path) {
+  std::vector<int64_t> kept;
+  std::vector<bool> served(source->part_weights().size());
+  for (int64_t i = 0; i < source->size(); ++i) {
+    if (source->split(i) != split) continue;
+    kept.push_back(i);
+    served[static_cast<size_t>(source->part(i))] = true;
+  }
+  if (!std::all_of(served.begin(), served.end(), [](bool any) { return any; })) {
+    throw core::DataError(fmt::format("no image of {} is of the split \"{}\"", path, split),
+                          "the column `split` of the folder's index.csv names it");
   }
   return SelectImages(std::move(source), std::move(kept));
 }

@@ -46,6 +46,8 @@ class ImageSource {
   // What the tiler measured of this tile; nothing where it did not.
   virtual std::optional<core::StainRow> stain(int64_t) const { return std::nullopt; }
   virtual std::optional<TilePlace> place(int64_t) const { return std::nullopt; }
+  // The column `split` of an index.csv, "" where there is none.
+  virtual std::string split(int64_t) const { return ""; }
 
   // A weighted mix of sets (mixed_source.h): the weight of each set, and the set of an image. An
   // epoch has samples of the sets in proportion to the weights (epoch_order.h). One set otherwise.
@@ -58,7 +60,7 @@ class ImageSource {
 //    status 2 (blank) and 3 (bad) left out;
 //  - a folder of pictures (*.png, *.jpg, *.jpeg, recursively): labelled when they lie in two or
 //    more direct subfolders, whose names are the classes. An index.csv in the folder with the
-//    columns `file` and optionally `class`, `group` gives labels and groups instead, and the order;
+//    columns `file` and optionally `class`, `group`, `split` gives these instead, and the order;
 //  - a folder of CIFAR-10 or STL-10 in their published binaries (binary_sets.h): what is there to
 //    train on, not the test images;
 //  - a .txt file with one store, picture or binary path a line (relative to the list; # comments),
@@ -69,6 +71,11 @@ std::unique_ptr<ImageSource> OpenImageSource(const std::filesystem::path& path);
 // The images whose group satisfies keep, in the same order. Takes over the source.
 std::unique_ptr<ImageSource> FilterGroups(std::unique_ptr<ImageSource> source,
                                           const std::function<bool(const std::string&)>& keep);
+
+// The images whose split() is this one, in the same order; `path` is for the error when a set (or
+// one of a mix) has none. Takes over the source.
+std::unique_ptr<ImageSource> FilterSplit(std::unique_ptr<ImageSource> source,
+                                         const std::string& split, const std::string& path);
 
 // The images at these indices, in this order.
 std::unique_ptr<ImageSource> SelectImages(std::unique_ptr<ImageSource> source,

@@ -77,6 +77,10 @@ class MixedSource : public ImageSource {
     if (place) place->slide = place->slide * count + static_cast<int64_t>(at.part);
     return place;
   }
+  std::string split(int64_t index) const override {
+    const Place at = Find(index);
+    return Source(at).split(at.index);
+  }
   std::vector<double> part_weights() const override {
     std::vector<double> weights;
     for (const MixPart& part : parts_) weights.push_back(part.weight);

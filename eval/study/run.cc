@@ -17,6 +17,7 @@
 #include "engine/training/run_folder.h"
 #include "eval/embedding_file.h"
 #include "eval/study/report.h"
+#include "eval/study/seen.h"
 #include "eval/study/subject.h"
 
 namespace eosin::eval {
@@ -275,6 +276,13 @@ EvalResult RunEval(const EvalOptions& options) {
   std::vector<Subject> subjects = MakeSubjects(options, result.size);
   const int workers = options.workers > 0 ? static_cast<int>(options.workers)
                                           : std::max(1, core::AvailableCores() - 1);
+  for (const Subject& subject : subjects) {
+    const std::string seen =
+        SeenInPretraining(subject.name, subject.members[0].encoder.source, options);
+    if (seen.empty()) continue;
+    core::LogWarning(seen);
+    result.warnings.push_back(seen);
+  }
   ImageHashes hashes = HashImages(split, workers);
   HandleDuplicates(options, &split, &hashes, &result);
   result.split = split.Describe();

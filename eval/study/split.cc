@@ -15,7 +15,6 @@
 #include "core/base/philox.h"
 #include "core/base/progress.h"
 #include "core/base/threads.h"
-#include "core/formats/csv.h"
 #include "eval/analysis/distance.h"
 
 namespace eosin::eval {
@@ -67,25 +66,19 @@ ImageSet Labelled(const fs::path& path, std::vector<std::string>* classes) {
   return set;
 }
 
-// The column `split` of an index.csv, one value an image; empty when there is none.
+// What the images' own column `split` says, one value an image of the source; empty when there is
+// none.
 std::vector<std::string> SplitColumn(const fs::path& data, const engine::ImageSource& source) {
-  const fs::path index = data / "index.csv";
-  if (!fs::is_directory(data) || !fs::is_regular_file(index)) return {};
-  const core::CsvTable table = core::ReadCsv(index);
-  const int file = table.Column("file"), split = table.Column("split");
-  if (file < 0 || split < 0 || static_cast<int64_t>(table.rows.size()) != source.size()) return {};
   std::vector<std::string> values;
-  for (size_t i = 0; i < table.rows.size(); ++i) {
-    std::string value = table.rows[i][static_cast<size_t>(split)];
+  for (int64_t i = 0; i < source.size(); ++i) {
+    std::string value = source.split(i);
+    if (value.empty() && values.empty()) return {};
     if (value == "valid" || value == "validation") value = "val";
     if (value != "train" && value != "val" && value != "test") {
-      throw core::DataError(
-          fmt::format("{} line {}: split = \"{}\"", index.string(), table.lines[i], value),
-          "the column `split` holds train, val or test");
+      throw core::DataError(fmt::format("{}: {} has split = \"{}\"", (data / "index.csv").string(),
+                                        source.name(i), value),
+                            "the column `split` holds train, val or test");
     }
-    // Rows and images are in the same order, or the file means other images.
-    const std::string& name = table.rows[i][static_cast<size_t>(file)];
-    if (!source.name(static_cast<int64_t>(i)).ends_with(name)) return {};
     values.push_back(std::move(value));
   }
   return values;

@@ -2,11 +2,13 @@
 #include "engine/data/image_source.h"
 
 #include <set>
+#include <string>
 
 #include "core/base/files.h"
 #include "core/base/threads.h"
 #include "core/image/codec.h"
 #include "core/store/tile_store.h"
+#include "engine/data/mixed_source.h"
 #include "tests/testing.h"
 
 namespace eosin::engine {
@@ -237,6 +239,25 @@ TEST(ImageSource, IndexNamesClassesAndGroups) {
   core::WriteFileAtomic(folder / "index.csv", "class,file\nlung,gone.png\n");
   testing::ExpectError([&] { OpenImageSource(folder.path()); }, core::ExitCode::kBadInput,
                        "gone.png");
+}
+
+TEST(ImageSource, OnlyOneSplitOfAnIndex) {
+  testing::TempFolder folder;
+  for (int i = 1; i <= 3; ++i) WritePicture(folder / "set" / (std::to_string(i) + ".png"), i);
+  core::WriteFileAtomic(folder / "set/index.csv",
+                        "file,split\n1.png,train\n2.png,test\n3.png,train\n");
+  const std::string path = folder / "set";
+  const auto train = FilterSplit(OpenImageSource(path), "train", path);
+  ASSERT_EQ(train->size(), 2);
+  EXPECT_EQ(train->name(1), "3.png");
+  EXPECT_EQ(train->split(1), "train");
+  testing::ExpectError([&] { FilterSplit(OpenImageSource(path), "val", path); },
+                       core::ExitCode::kBadInput, "val");
+  // A set of a mix that would have none is refused too: its weight could not be kept.
+  WritePicture(folder / "other/4.png", 4);
+  const std::vector<std::string> mix = {"1:" + path, "1:" + (folder / "other").string()};
+  testing::ExpectError([&] { FilterSplit(OpenMix(mix), "train", "a set"); },
+                       core::ExitCode::kBadInput, "train");
 }
 
 TEST(ImageSource, ListsAndSingleFiles) {

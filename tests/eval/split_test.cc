@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "eval/study/split.h"
+#include "eval/study/seen.h"
 
 #include <set>
 
@@ -50,6 +51,30 @@ TEST(SplitTest, TakesTheColumnOfTheIndexAndRefusesItsLeaks) {
   core::WriteFileAtomic(folder / "index.csv", index);
   testing::ExpectError([&] { MakeSplit(folder.path(), "", {}); }, core::ExitCode::kBadInput,
                        "practice");
+}
+
+TEST(SeenInPretrainingTest, WarnsUnlessTheTestImagesWereLeftOut) {
+  const testing::TempFolder folder;
+  core::MakeFolder(folder / "set");
+  core::MakeFolder(folder / "run");
+  const std::string weights = folder / "run/encoder.safetensors";
+  EvalOptions options;
+  options.data = folder / "set/";
+  const auto seen = [&](const std::string& data, const std::string& split) {
+    core::WriteFileAtomic(
+        folder / "run/provenance.json",
+        R"({"processes": [{}, {"data": ")" + data + R"(", "data_split": ")" + split + R"("}]})");
+    return !SeenInPretraining("a", weights, options).empty();
+  };
+  EXPECT_TRUE(SeenInPretraining("a", weights, options).empty());  // nothing is known
+  EXPECT_TRUE(seen(folder / "set", ""));
+  EXPECT_TRUE(seen(folder / "set", "test"));
+  EXPECT_FALSE(seen(folder / "set", "train"));
+  EXPECT_FALSE(seen(folder / "run", ""));
+  options.test = folder / "set";  // whole
+  EXPECT_TRUE(seen(folder / "set", "train"));
+  core::WriteFileAtomic(folder / "run/provenance.json", "no json");
+  EXPECT_TRUE(SeenInPretraining("a", weights, options).empty());
 }
 
 TEST(SplitTest, AnotherSetIsTestedOnWholeAndMustFit) {
