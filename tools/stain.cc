@@ -42,10 +42,12 @@ constexpr const char* kFitExamples =
     "...";
 
 constexpr const char* kShiftAbout =
-    "Writes copies of pictures under other stains: haematoxylin and eosin scaled by 0.7 and 1.3 "
-    "or\n"
-    "shifted by 0.1 in natural optical density, every combination (16), the residual left alone.\n"
-    "These are the shifts that eosin eval scores encoders under.";
+    "Writes copies of pictures under other stains: haematoxylin and eosin each scaled by 0.7 or "
+    "1.3\n"
+    "and shifted by -0.1 or +0.1 in natural optical density, every combination (16), the residual "
+    "left\n"
+    "alone. tile.png becomes tile_png_Hx0.7-0.1_Ex1.3+0.1.png and so on; files below --out are no\n"
+    "input. These are the shifts that eosin eval scores encoders under.";
 
 const char* const kColumns[] = {"mean 1", "mean 2", "mean 3", "std 1", "std 2", "std 3"};
 const char* const kMeaning[] = {"L, a, b (CIE)", "hue, saturation, value (0-1)",
@@ -109,35 +111,20 @@ int RunFit(const std::string& data, const std::string& out,
   return 0;
 }
 
-// "H*0.7 E*1.3" -> "Hx0.7_Ex1.3": no letters that shells and other systems mind.
-std::string FileWord(std::string name) {
-  std::replace(name.begin(), name.end(), '*', 'x');
-  std::replace(name.begin(), name.end(), ' ', '_');
-  return name;
-}
-
 int RunShift(const std::string& from, const fs::path& out, int threads) {
-  const bool folder = fs::is_directory(from);
-  if (!folder && !fs::exists(from)) {
-    throw core::DataError("no such file or folder: " + from, "check the path");
-  }
-  const std::vector<fs::path> pictures =
-      folder ? core::ListFiles(from, {".png", ".jpg", ".jpeg"}, true) : std::vector<fs::path>{from};
-  if (pictures.empty()) throw core::DataError("no pictures in " + from, ".png or .jpg files");
+  const std::vector<core::ShiftedPicture> pictures = core::PicturesToShift(from, out);
   const std::vector<core::StainShift> shifts = core::StandardShifts();
   core::Progress progress("shifting stains", static_cast<int64_t>(pictures.size()), "pictures");
   core::ParallelFor(static_cast<int64_t>(pictures.size()),
                     threads > 0 ? threads : core::AvailableCores(), [&](int64_t i) {
-                      const fs::path& path = pictures[static_cast<size_t>(i)];
-                      const core::Image rgb = core::ReadRgb(path);
-                      fs::path to = out;
-                      if (folder) to /= path.lexically_relative(from).parent_path();
-                      core::MakeFolder(to);
+                      const core::ShiftedPicture& picture = pictures[static_cast<size_t>(i)];
+                      const core::Image rgb = core::ReadRgb(picture.from);
+                      core::MakeFolder(picture.to.parent_path());
                       for (const core::StainShift& shift : shifts) {
                         core::ThrowIfInterrupted();
                         const core::Bytes png = core::EncodePng(core::ApplyShift(rgb, shift));
                         core::WriteFileAtomic(
-                            to / (path.stem().string() + "_" + FileWord(shift.name) + ".png"),
+                            core::ShiftedFile(picture, shift),
                             {reinterpret_cast<const char*>(png.data()), png.size()});
                       }
                       progress.Advance();

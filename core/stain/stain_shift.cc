@@ -7,24 +7,26 @@
 #include <cstdint>
 
 #include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/image/picture_folder.h"
 #include "core/stain/density.h"
 #include "core/stain/hed.h"
 
 namespace eosin::core {
 
 std::vector<StainShift> StandardShifts() {
-  constexpr float kAlphas[] = {0.7f, 1.0f, 1.3f}, kBetas[] = {-0.1f, 0.0f, 0.1f};
+  constexpr float kAlphas[] = {0.7f, 1.3f}, kBetas[] = {-0.1f, 0.1f};
   std::vector<StainShift> shifts;
   for (const float h : kAlphas) {
-    for (const float e : kAlphas) {
-      if (h == 1 && e == 1) continue;
-      shifts.push_back({{h, e}, {0, 0}, fmt::format("H*{:.1f} E*{:.1f}", h, e)});
-    }
-  }
-  for (const float h : kBetas) {
-    for (const float e : kBetas) {
-      if (h == 0 && e == 0) continue;
-      shifts.push_back({{1, 1}, {h, e}, fmt::format("H{:+.1f} E{:+.1f}", h, e)});
+    for (const float h_offset : kBetas) {
+      for (const float e : kAlphas) {
+        for (const float e_offset : kBetas) {
+          shifts.push_back(
+              {{h, e},
+               {h_offset, e_offset},
+               fmt::format("H*{:.1f}{:+.1f} E*{:.1f}{:+.1f}", h, h_offset, e, e_offset)});
+        }
+      }
     }
   }
   return shifts;
@@ -58,6 +60,44 @@ Image ApplyShift(const Image& rgb, const StainShift& shift) {
     }
   }
   return out;
+}
+
+std::vector<ShiftedPicture> PicturesToShift(const fs::path& image, const fs::path& out) {
+  if (!fs::exists(image)) {
+    throw DataError("no such file or folder: " + image.string(), "check the path");
+  }
+  // a.png and a.jpg are two pictures: the extension stays in the name.
+  const auto named = [](const fs::path& to, const fs::path& picture) {
+    return to / (picture.stem().string() + "_" + picture.extension().string().substr(1));
+  };
+  if (!fs::is_directory(image)) {
+    return {{image, image.has_extension() ? named(out, image) : out / image.filename()}};
+  }
+  const fs::path own = fs::weakly_canonical(out).lexically_relative(fs::canonical(image));
+  if (own == ".") {
+    throw ConfigError("--out is the folder of the pictures: " + out.string(),
+                      "give another folder, or one below it, for the copies");
+  }
+  const auto is_below = [](const fs::path& path, const fs::path& folder) {
+    const fs::path way = path.lexically_relative(folder);
+    return !way.empty() && *way.begin() != "..";
+  };
+  const bool inside = !own.empty() && *own.begin() != "..";
+  std::vector<ShiftedPicture> pictures;
+  for (const fs::path& path : ListFiles(image, PictureExtensions(), true)) {
+    const fs::path way = path.lexically_relative(image);
+    if (inside && is_below(way, own)) continue;  // an earlier run's copies
+    pictures.push_back({path, named(out / way.parent_path(), path)});
+  }
+  if (pictures.empty()) throw DataError("no pictures in " + image.string(), ".png or .jpg files");
+  return pictures;
+}
+
+fs::path ShiftedFile(const ShiftedPicture& picture, const StainShift& shift) {
+  std::string word = shift.name;
+  std::replace(word.begin(), word.end(), '*', 'x');
+  std::replace(word.begin(), word.end(), ' ', '_');
+  return picture.to.string() + "_" + word + ".png";
 }
 
 }  // namespace eosin::core

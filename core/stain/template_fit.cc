@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <sstream>
 #include <utility>
 
@@ -18,8 +19,8 @@
 #include "core/base/log.h"
 #include "core/base/progress.h"
 #include "core/base/threads.h"
-#include "core/formats/csv.h"
 #include "core/image/codec.h"
+#include "core/image/picture_folder.h"
 #include "core/stain/tile_stain.h"
 #include "core/store/tile_store.h"
 
@@ -36,31 +37,19 @@ struct Item {
 
 bool IsStore(const fs::path& path) { return Extension(path) == ".h5"; }
 
-// Pictures and their groups; index.csv as for training (columns `file` and `group`).
+// Pictures and their groups, as for training (picture_folder.h).
 std::vector<Item> ListPictures(const fs::path& folder) {
   std::vector<Item> items;
-  const fs::path index = folder / "index.csv";
-  if (fs::is_regular_file(index)) {
-    const CsvTable table = ReadCsv(index);
-    const int file = table.Column("file"), kind = table.Column("class"),
-              group = table.Column("group");
-    for (size_t i = 0; file >= 0 && i < table.rows.size(); ++i) {
-      const std::vector<std::string>& row = table.rows[i];
-      fs::path path = folder / row[static_cast<size_t>(file)];
-      if (kind >= 0 && !fs::exists(path)) {
-        path = folder / row[static_cast<size_t>(kind)] / row[static_cast<size_t>(file)];
-      }
-      if (!fs::exists(path)) {
-        throw DataError(fmt::format("{} names {}, which does not exist", index.string(),
-                                    row[static_cast<size_t>(file)]),
-                        "column `file` holds paths below the folder");
-      }
+  if (const std::optional<CsvTable> table = ReadPictureIndex(folder)) {
+    const int group = table->Column("group");
+    for (const std::vector<std::string>& row : table->rows) {
+      const fs::path path = IndexedPicture(folder, *table, row);
       items.push_back(
           {path, false, group >= 0 ? row[static_cast<size_t>(group)] : path.string(), {0}});
     }
-    if (file >= 0) return items;
+    return items;
   }
-  for (const fs::path& path : ListFiles(folder, {".png", ".jpg", ".jpeg"}, true)) {
+  for (const fs::path& path : ListFiles(PictureRoot(folder), PictureExtensions(), true)) {
     items.push_back({path, false, path.string(), {0}});
   }
   return items;

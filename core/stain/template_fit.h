@@ -28,7 +28,8 @@ struct TemplateFit {
 };
 
 // data: a folder of tile stores or of pictures, a .txt list of either (paths relative to it), or
-// one file. Blank and bad tiles are left out. Every patient (a store's `patient`, else its slide;
+// one file. A folder of pictures means what it means for training (index.csv; images/ without its
+// masks/). Blank and bad tiles are left out. Every patient (a store's `patient`, else its slide;
 // the column `group` of a picture folder's index.csv) gives equally many tiles, drawn by the seed,
 // as far as it has them. LAB is taken from the stores where the tiler left it. Damaged tiles are
 // skipped; DataError above 1 % of them, and when there are fewer than two tiles.

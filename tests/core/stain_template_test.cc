@@ -317,5 +317,35 @@ TEST(TemplateFit, PicturesListsAndDamage) {
   ExpectError([&] { FitTemplate(folder / "empty", options); }, ExitCode::kBadInput, "no tiles");
 }
 
+// Label masks are not tissue.
+TEST(TemplateFit, MasksBesideImagesAreLeftOut) {
+  TempFolder folder;
+  const fs::path set = folder / "set", images = set / "images", masks = set / "masks";
+  fs::create_directories(images);
+  fs::create_directories(masks);
+  for (uint32_t i = 0; i < 6; ++i) {
+    const Bytes png = EncodePng(Noise(i, 100)), mask = EncodePng(Noise(i, 0));
+    const std::string name = std::to_string(i) + ".png";
+    WriteFileAtomic(images / name, {reinterpret_cast<const char*>(png.data()), png.size()});
+    WriteFileAtomic(masks / name, {reinterpret_cast<const char*>(mask.data()), mask.size()});
+  }
+  const auto expect_images = [&](const TemplateFit& fit) {
+    const TemplateFit alone = FitTemplate(images, {});
+    EXPECT_EQ(fit.available, 6);
+    EXPECT_EQ(fit.fitted.tiles, alone.fitted.tiles);
+    for (size_t s = 0; s < kStainSpaces; ++s) {
+      EXPECT_EQ(fit.fitted.spaces[s]->center, alone.fitted.spaces[s]->center);
+      EXPECT_EQ(fit.fitted.spaces[s]->spread, alone.fitted.spaces[s]->spread);
+    }
+  };
+  expect_images(FitTemplate(set, {}));
+  WriteFileAtomic(set / "index.csv", "file,group\n");  // names nothing: as if it were not there
+  expect_images(FitTemplate(set, {}));
+  WriteFileAtomic(set / "index.csv", "file,class\n0.png,images\nimages/1.png,x\n");
+  EXPECT_EQ(FitTemplate(set, {}).available, 2);
+  WriteFileAtomic(set / "index.csv", "file\n7.png\n");
+  ExpectError([&] { FitTemplate(set, {}); }, ExitCode::kBadInput, "names 7.png");
+}
+
 }  // namespace
 }  // namespace eosin::core

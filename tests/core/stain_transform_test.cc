@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Colour statistics, stain jitter and stain shifts against hand-made values, scikit-image and numpy
 // (tests/parity/make_stain_fixtures.py).
+#include <array>
 #include <cmath>
+#include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "core/base/files.h"
 #include "core/base/philox.h"
@@ -231,18 +236,72 @@ TEST(Reinhard, ReachesItsTargetInHed) {
   }
 }
 
-TEST(StainShift, SixteenDifferentShifts) {
-  const std::vector<StainShift> shifts = StandardShifts();
-  std::set<std::string> names;
-  for (const StainShift& shift : shifts) {
-    names.insert(shift.name);
-    EXPECT_TRUE(shift.alpha[0] != 1 || shift.alpha[1] != 1 || shift.beta[0] != 0 ||
-                shift.beta[1] != 0);
+TEST(StainShift, EveryCombinationOfTwoFactorsAndTwoOffsets) {
+  std::map<std::string, std::array<float, 4>> shifts;  // alpha H, alpha E, beta H, beta E
+  for (const StainShift& s : StandardShifts()) {
+    EXPECT_TRUE(
+        shifts.emplace(s.name, std::array{s.alpha[0], s.alpha[1], s.beta[0], s.beta[1]}).second);
   }
-  EXPECT_EQ(shifts.size(), 16u);
-  EXPECT_EQ(names.size(), 16u);
-  EXPECT_TRUE(names.count("H*0.7 E*1.3"));
-  EXPECT_TRUE(names.count("H+0.1 E-0.1"));
+  const std::map<std::string, std::array<float, 4>> expected = {
+      {"H*0.7-0.1 E*0.7-0.1", {0.7f, 0.7f, -0.1f, -0.1f}},
+      {"H*0.7-0.1 E*0.7+0.1", {0.7f, 0.7f, -0.1f, 0.1f}},
+      {"H*0.7-0.1 E*1.3-0.1", {0.7f, 1.3f, -0.1f, -0.1f}},
+      {"H*0.7-0.1 E*1.3+0.1", {0.7f, 1.3f, -0.1f, 0.1f}},
+      {"H*0.7+0.1 E*0.7-0.1", {0.7f, 0.7f, 0.1f, -0.1f}},
+      {"H*0.7+0.1 E*0.7+0.1", {0.7f, 0.7f, 0.1f, 0.1f}},
+      {"H*0.7+0.1 E*1.3-0.1", {0.7f, 1.3f, 0.1f, -0.1f}},
+      {"H*0.7+0.1 E*1.3+0.1", {0.7f, 1.3f, 0.1f, 0.1f}},
+      {"H*1.3-0.1 E*0.7-0.1", {1.3f, 0.7f, -0.1f, -0.1f}},
+      {"H*1.3-0.1 E*0.7+0.1", {1.3f, 0.7f, -0.1f, 0.1f}},
+      {"H*1.3-0.1 E*1.3-0.1", {1.3f, 1.3f, -0.1f, -0.1f}},
+      {"H*1.3-0.1 E*1.3+0.1", {1.3f, 1.3f, -0.1f, 0.1f}},
+      {"H*1.3+0.1 E*0.7-0.1", {1.3f, 0.7f, 0.1f, -0.1f}},
+      {"H*1.3+0.1 E*0.7+0.1", {1.3f, 0.7f, 0.1f, 0.1f}},
+      {"H*1.3+0.1 E*1.3-0.1", {1.3f, 1.3f, 0.1f, -0.1f}},
+      {"H*1.3+0.1 E*1.3+0.1", {1.3f, 1.3f, 0.1f, 0.1f}}};
+  EXPECT_EQ(shifts, expected);
+}
+
+TEST(StainShift, FilesOfAFolder) {
+  testing::TempFolder folder;
+  const std::filesystem::path in = folder / "in";
+  std::filesystem::create_directories(in / "sub");
+  std::filesystem::create_directories(in / "shifted" / "sub");
+  std::filesystem::create_directories(in / "shifted2");
+  for (const char* name : {"a.png", "a.jpg", "sub/a.png", "shifted2/b.png", "shifted/a_png_x.png",
+                           "shifted/sub/a.png"}) {
+    WriteFileAtomic(in / name, "picture");
+  }
+  const auto names = [](const std::vector<ShiftedPicture>& pictures) {
+    std::set<std::string> to;
+    for (const ShiftedPicture& picture : pictures) to.insert(picture.to.generic_string());
+    EXPECT_EQ(to.size(), pictures.size());  // no two write the same file
+    return to;
+  };
+  const std::string out = (folder / "out").generic_string(),
+                    own = (in / "shifted").generic_string();
+  EXPECT_EQ(names(PicturesToShift(in, out)),
+            (std::set<std::string>{out + "/a_jpg", out + "/a_png", out + "/sub/a_png",
+                                   out + "/shifted2/b_png", out + "/shifted/a_png_x_png",
+                                   out + "/shifted/sub/a_png"}));
+  // Copies of an earlier run are no pictures, however the folder is written.
+  const std::set<std::string> kept = {own + "/a_jpg", own + "/a_png", own + "/sub/a_png",
+                                      own + "/shifted2/b_png"};
+  EXPECT_EQ(names(PicturesToShift(in, own)), kept);
+  EXPECT_EQ(names(PicturesToShift(in / "", own)), kept);
+  EXPECT_EQ(PicturesToShift(in, in / "sub" / ".." / "shifted").size(), 4u);
+  EXPECT_EQ(PicturesToShift(in, folder / "").size(), 6u);  // above the pictures, not among them
+  const std::vector<ShiftedPicture> one = PicturesToShift(in / "a.jpg", out);
+  ASSERT_EQ(one.size(), 1u);
+  EXPECT_EQ(ShiftedFile(one[0], StandardShifts()[1]).generic_string(),
+            out + "/a_jpg_Hx0.7-0.1_Ex0.7+0.1.png");
+  testing::ExpectError([&] { PicturesToShift(in, in / "sub" / ".."); }, ExitCode::kUsage,
+                       "folder of the pictures");
+  testing::ExpectError([&] { PicturesToShift(folder / "none", out); }, ExitCode::kBadInput,
+                       "no such file");
+  std::filesystem::create_directories(folder / "empty");
+  testing::ExpectError([&] { PicturesToShift(folder / "empty", out); }, ExitCode::kBadInput,
+                       "no pictures");
 }
 
 TEST(StainShift, AsNumpy) {

@@ -29,6 +29,12 @@ TEST(Summary, HandComputed) {
   EXPECT_DOUBLE_EQ(Quantile({8, 1, 4, 2}, 1.0), 8);
 }
 
+TEST(Summary, StudentQuantiles) {
+  EXPECT_NEAR(StudentQuantile(0.975, 1), 12.7062, 1e-4);  // printed tables
+  EXPECT_NEAR(StudentQuantile(0.975, 4), 2.7764, 1e-4);
+  EXPECT_NEAR(StudentQuantile(0.025, 19), -2.0930, 1e-4);
+}
+
 TEST(Summary, CliffsDelta) {
   // Pairs of {1, 2} and {1, 3}: 1=1, 1<3, 2>1, 2<3 -> (1 - 2) / 4.
   EXPECT_DOUBLE_EQ(CliffsDelta(std::vector<double>{1, 2}, std::vector<double>{1, 3}), -0.25);
@@ -93,10 +99,22 @@ TEST(Bootstrap, TwoByTwoDistribution) {
   const Interval narrow = CrossedBootstrap(table, {}, {.level = 0.4});
   EXPECT_DOUBLE_EQ(narrow.low, 0.5);
   EXPECT_DOUBLE_EQ(narrow.high, 0.5);
-  // Seeds are resampled too: the same two values down a column.
-  const Interval seeds = CrossedBootstrap({{0}, {1}}, {});
+  // Seeds are resampled too: the same two values down each column.
+  const Interval seeds = CrossedBootstrap({{0, 0}, {1, 1}}, {});
   EXPECT_DOUBLE_EQ(seeds.low, 0);
   EXPECT_DOUBLE_EQ(seeds.high, 1);
+}
+
+TEST(Bootstrap, OnePatientHasNoInterval) {
+  const std::vector<double> weights = {3, 0};
+  for (const Interval& interval :
+       {CrossedBootstrap({{0.5}}, {}), CrossedBootstrap({{0.2}, {0.8}}, {}),
+        CrossedBootstrap({{0.5, kNan}, {0.5, kNan}}, {}), CrossedBootstrap({{0.5, 1}}, weights),
+        PairedDifference({{0.9}}, {{0.4}}, {})}) {
+    EXPECT_DOUBLE_EQ(interval.estimate, 0.5);
+    EXPECT_TRUE(std::isnan(interval.low) && std::isnan(interval.high));
+    EXPECT_FALSE(interval.Excludes(0));
+  }
 }
 
 TEST(Bootstrap, CrossedVarianceIsTheSumOfBoth) {

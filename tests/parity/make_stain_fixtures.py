@@ -7,6 +7,7 @@ DATA is the folder of real test data; of it only numbers are kept, with file nam
 LAB and HSV are skimage.color's; Macenko (ISBI 2009) is written out below with numpy's eigh, percentile
 and lstsq on natural optical density.
 """
+import itertools
 import json
 import pathlib
 import sys
@@ -159,9 +160,7 @@ def transforms():
     shifts = []
     m = residual_matrix()
     shown = colours[:40]
-    values = [(a, b, 0, 0) for a in (.7, 1, 1.3) for b in (.7, 1, 1.3) if (a, b) != (1, 1)]
-    values += [(1, 1, a, b) for a in (-.1, 0, .1) for b in (-.1, 0, .1) if (a, b) != (0, 0)]
-    for a, b, c, d in values:
+    for a, c, b, d in itertools.product((.7, 1.3), (-.1, .1), (.7, 1.3), (-.1, .1)):
         s = density(shown) @ np.linalg.inv(m) * [a, b, 1] + [c, d, 0]
         out = np.rint(np.clip(level(s @ m), 0, 255)).astype(int)
         shifts.append({"alpha": [a, b], "beta": [c, d], "out": out.tolist()})
@@ -195,4 +194,5 @@ def mixture():
     (OUT / "mixture.json").write_text(text + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
