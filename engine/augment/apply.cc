@@ -60,20 +60,15 @@ float* Grow(std::vector<float>& buffer, size_t size) {
 }
 
 void SetBlur(double sigma, ViewJob* job) {
-  job->blur_radius = 0;
-  if (!(sigma > 0)) return;
-  const int shorter = std::min(job->width, job->height);
-  // Taps beyond 4 sigma weigh 6.3e-5 together: 0.016 grey levels at most, per direction.
-  const int radius =
-      std::min({BlurKernelSize(job->width, job->height) / 2, static_cast<int>(std::ceil(4 * sigma)),
-                shorter - 1, kMaxBlurRadius});
+  const int radius = BlurRadius(sigma, job->width, job->height);
+  job->blur_radius = radius;
+  if (radius == 0) return;
   double weights[kMaxBlurRadius + 1], sum = 0;
   for (int k = 0; k <= radius; ++k) {
     weights[k] = std::exp(-0.5 * k * k / (sigma * sigma));
     sum += k == 0 ? weights[k] : 2 * weights[k];
   }
   for (int k = 0; k <= radius; ++k) job->blur_weights[k] = static_cast<float>(weights[k] / sum);
-  job->blur_radius = radius;
 }
 
 void SetColour(const ViewParams& params, ViewJob* job) {
@@ -129,7 +124,7 @@ SimdLevel BestSimd() {
 }
 
 int BlurKernelSize(int out_width, int out_height) {
-  return 2 * (std::min(out_width, out_height) / 10 / 2) + 1;
+  return 2 * BlurKernelHalf(out_width, out_height) + 1;
 }
 
 void ApplyView(const core::Image& source, const ViewParams& params, int out_width, int out_height,

@@ -6,8 +6,10 @@
 // record copies bit for bit.
 //
 // The instruction set (baseline, AVX2+FMA, AVX-512) is chosen at run time; results may differ
-// between them by one grey level, never with the number of threads. Blur taps beyond 4 sigma are
-// dropped: an error below 0.033 grey levels.
+// between them, and from the GPU's (engine/kernels/views.h), by one grey level, never with the
+// number of threads. By more only where a record jumps, so that rounding decides: at a
+// solarize_threshold other than 0.5, and in HSV (RandStainNA) at the hue cut, red, and in greys,
+// whose hue is rounding. Blur taps beyond 4 sigma are dropped: an error below 0.033 grey levels.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +34,6 @@ class ViewScratch {
  private:
   std::unique_ptr<Impl> impl_;
 };
-using Scratch = ViewScratch;
 
 enum class SimdLevel : int { kBaseline = 0, kAvx2 = 1, kAvx512 = 2 };
 SimdLevel BestSimd();  // what this machine runs

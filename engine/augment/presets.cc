@@ -22,8 +22,9 @@ struct Row {
 // byol/utils/augmentations.py; [3] barlowtwins main.py; [4] lightly vicreg_transform.py, solo-learn
 // cifar/vicreg.yaml; [5] moco --aug-plus, simsiam README; [6] swav README; [7] dino main_dino.py,
 // RN50 scales of its README; [8] He 2022; [9] solo-learn scripts/pretrain/cifar/augmentations,
-// solo/data/pretrain_dataloader.py. [1] and [2] resize bicubically without anti-aliasing; here
-// anti-aliased bilinear, as the PyTorch versions of these recipes do.
+// solo/data/pretrain_dataloader.py; [10] lightly byol_transform.py with gaussian_blur = 0 in both
+// views, as its cifar10_benchmark.py has it. [1] and [2] resize bicubically without anti-aliasing;
+// here anti-aliased bilinear, as the PyTorch versions of these recipes do.
 constexpr double kStrong[4] = {.8, .8, .8, .2};
 constexpr Row kRows[] = {
     // name, size, scale, bicubic, jitter, gray, blur, solarise
@@ -45,6 +46,8 @@ constexpr Row kRows[] = {
     {"solo_symmetric_weak", 32, .08, 1, true, {.4, .4, .4, .1}, .2, .5, 0},  // [9]
     {"solo_asymmetric_a", 32, .08, 1, true, {.4, .4, .2, .1}, .2, 0, 0},     // [9]
     {"solo_asymmetric_b", 32, .08, 1, true, {.4, .4, .2, .1}, .2, 0, .2},    // [9]
+    {"byol_cifar_a", 32, .08, 1, false, {.4, .4, .2, .1}, .2, 0, 0},         // [10]
+    {"byol_cifar_b", 32, .08, 1, false, {.4, .4, .2, .1}, .2, 0, .2},        // [10]
 };
 
 ViewRecipe FromRow(const Row& row) {

@@ -7,6 +7,7 @@
 #include <initializer_list>
 
 #include "core/stain/hed.h"
+#include "engine/augment/blur.h"
 #include "engine/augment/row_ops.h"
 
 namespace eosin::engine {
@@ -16,8 +17,6 @@ struct AxisTaps {        // see core::ResampleTaps
   const float* weights;  // (count, outputs)
   int count;
 };
-
-constexpr int kMaxBlurRadius = 128;
 
 struct ViewJob {
   const uint8_t* source;            // first pixel of the crop's rows: taps count from here

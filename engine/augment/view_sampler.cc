@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/base/hash.h"
 #include "core/stain/stain_jitter.h"
 #include "engine/augment/draw.h"
 
@@ -111,6 +113,18 @@ void ViewSampler::RandStainNA(core::PhiloxStream& stain, core::PhiloxStream targ
   }
   std::copy_n(to.mean, 3, params->stain_draw);
   std::copy_n(to.std, 3, params->stain_draw + 3);
+}
+
+std::string StainTemplateDigest(const std::vector<ViewRecipe>& views) {
+  core::Sha256 digest;
+  bool any = false;
+  for (const ViewRecipe& view : views) {
+    if (view.stain != "randstainna" || view.randstainna_template.empty()) continue;
+    // One hash a file: where a file ends cannot move unnoticed.
+    digest.Update(core::Sha256Hex(core::ReadFile(view.randstainna_template)));
+    any = true;
+  }
+  return any ? digest.Hex() : "";
 }
 
 }  // namespace eosin::engine

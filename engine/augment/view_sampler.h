@@ -3,6 +3,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "core/base/philox.h"
 #include "core/stain/stain_template.h"
@@ -37,5 +39,10 @@ class ViewSampler {
   std::shared_ptr<const core::StainTemplate> template_;
   core::StainSpread spread_ = core::StainSpread::kNormal;
 };
+
+// SHA-256 over the contents of the stain templates that these views read, in the views' order;
+// empty when none reads a file. A resumed run compares it: the recipe names only the path.
+// DataError for a file that cannot be read.
+std::string StainTemplateDigest(const std::vector<ViewRecipe>& views);
 
 }  // namespace eosin::engine

@@ -10,9 +10,9 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <tuple>
 
 #include "core/base/error.h"
-#include "core/base/log.h"
 #include "engine/data/gpu_views.h"
 #include "engine/data/placement.h"
 #include "engine/data/resident_set.h"
@@ -37,7 +37,7 @@ class CudaFeed : public ViewFeed {
            c10::Device device)
       : placement_(placement),
         device_(device),
-        picture_{source.uniform_size().first, source.uniform_size().second},
+        picture_(PictureOf(source, placement)),
         normalization_(options.normalization),
         resident_(std::move(resident.images)),
         copies_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device.index())),
@@ -100,6 +100,12 @@ class CudaFeed : public ViewFeed {
     bool was_used = false;
     int64_t filled = 0;  // bytes of `device`
   };
+
+  // Of every image. Asking may open every picture, and views made by the host need no answer.
+  static kernel::PictureSize PictureOf(const ImageSource& source, Placement placement) {
+    if (placement == Placement::kHost) return {0, 0};
+    return {source.uniform_size().first, source.uniform_size().second};
+  }
 
   static LoaderOptions Loading(LoaderOptions options, Placement placement,
                                std::vector<int64_t> damaged) {
@@ -215,26 +221,46 @@ class CudaFeed : public ViewFeed {
   const std::vector<ViewGroup> groups_;
 };
 
+// Where the set goes with what the GPU has free now, and how much of it that takes.
+Placement Place(const ImageSource& source, const std::vector<ViewRecipe>& views,
+                const FeedOptions& options, int64_t* set_bytes) {
+  size_t free = 0, total = 0;
+  CheckCuda(cudaMemGetInfo(&free, &total), "asking for the GPU's memory");
+  PlacementFacts facts;
+  facts.images = source.size();
+  if (options.placement != "host") {  // asking may open every picture
+    std::tie(facts.width, facts.height) = source.uniform_size();
+  }
+  facts.gpu_free = static_cast<int64_t>(free);
+  facts.gpu_total = static_cast<int64_t>(total);
+  for (const ViewRecipe& view : views) facts.largest_view = std::max(facts.largest_view, view.size);
+  *set_bytes = facts.set_bytes();
+  return ChoosePlacement(options.placement, options.resident_share, facts);
+}
+
 }  // namespace
 
 std::unique_ptr<ViewFeed> MakeCudaFeed(const ImageSource& source, std::vector<ViewRecipe> views,
                                        const FeedOptions& options, c10::Device device) {
   const c10::cuda::CUDAGuard guard(device);
-  size_t free = 0, total = 0;
-  CheckCuda(cudaMemGetInfo(&free, &total), "asking for the GPU's memory");
-  PlacementFacts facts;
-  facts.images = source.size();
-  facts.width = source.uniform_size().first;
-  facts.height = source.uniform_size().second;
-  facts.gpu_free = static_cast<int64_t>(free);
-  facts.gpu_total = static_cast<int64_t>(total);
-  for (const ViewRecipe& view : views) facts.largest_view = std::max(facts.largest_view, view.size);
-  const Placement placement = ChoosePlacement(options.placement, options.resident_share, facts);
+  int64_t set_bytes = 0;
+  const Placement placement = Place(source, views, options, &set_bytes);
   ResidentSet resident;
   if (placement == Placement::kResident) {
+    // Decoding a set takes minutes: a wrong option is told before it. Records alone cost nothing.
+    LoaderOptions trial = options.loader;
+    trial.payload = Payload::kRecords;
+    const ViewLoader refuses(source, views, std::move(trial));
     resident = LoadResident(source, options.loader.workers, device);
   }
   return std::make_unique<CudaFeed>(source, views, options, placement, std::move(resident), device);
+}
+
+int64_t CudaResidentBytes(const ImageSource& source, const std::vector<ViewRecipe>& views,
+                          const FeedOptions& options, c10::Device device) {
+  const c10::cuda::CUDAGuard guard(device);
+  int64_t set_bytes = 0;
+  return Place(source, views, options, &set_bytes) == Placement::kResident ? set_bytes : 0;
 }
 
 }  // namespace eosin::engine

@@ -19,5 +19,8 @@ inline constexpr int kDeviceSlots = 3;
 
 std::unique_ptr<ViewFeed> MakeCudaFeed(const ImageSource& source, std::vector<ViewRecipe> views,
                                        const FeedOptions& options, c10::Device device);
+// ResidentBytes of view_feed.h.
+int64_t CudaResidentBytes(const ImageSource& source, const std::vector<ViewRecipe>& views,
+                          const FeedOptions& options, c10::Device device);
 
 }  // namespace eosin::engine

@@ -12,6 +12,7 @@
 #include "core/base/files.h"
 #include "core/formats/csv.h"
 #include "core/image/codec.h"
+#include "core/image/picture_folder.h"
 #include "engine/data/binary_sets.h"
 #include "engine/data/store_source.h"
 
@@ -20,11 +21,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kPictures = {".png", ".jpg", ".jpeg"};
-
 bool IsPicture(const fs::path& path) {
   const std::string extension = core::Extension(path);
-  return std::find(kPictures.begin(), kPictures.end(), extension) != kPictures.end();
+  return std::ranges::count(core::PictureExtensions(), extension) > 0;
 }
 bool IsStore(const fs::path& path) { return core::Extension(path) == ".h5"; }
 
@@ -79,12 +78,11 @@ class PictureSource : public ImageSource {
 
   int64_t size() const override { return static_cast<int64_t>(paths_.size()); }
   core::Image Read(int64_t index) const override { return core::ReadRgb(At(index)); }
-  std::string name(int64_t index) const override {
-    return At(index).lexically_relative(root_).string();
-  }
+  std::string name(int64_t index) const override { return PathBelow(At(index), root_).string(); }
   std::string group(int64_t index) const override {
     return groups_.empty() ? At(index).stem().string() : groups_[static_cast<size_t>(index)];
   }
+  bool has_groups() const override { return !groups_.empty(); }
   int64_t label(int64_t index) const override {
     return labels_.empty() ? -1 : labels_[static_cast<size_t>(index)];
   }
@@ -118,6 +116,7 @@ class SelectedSource : public ImageSource {
   core::Image Read(int64_t index) const override { return source_->Read(At(index)); }
   std::string name(int64_t index) const override { return source_->name(At(index)); }
   std::string group(int64_t index) const override { return source_->group(At(index)); }
+  bool has_groups() const override { return source_->has_groups(); }
   int64_t label(int64_t index) const override { return source_->label(At(index)); }
   const std::vector<std::string>& classes() const override { return source_->classes(); }
   std::pair<int, int> uniform_size() const override { return source_->uniform_size(); }
@@ -137,8 +136,8 @@ class SelectedSource : public ImageSource {
 
 // An index.csv of pictures: columns file, and optionally class, group and split.
 std::unique_ptr<ImageSource> OpenIndexed(const fs::path& folder, const core::CsvTable& table) {
-  const int file = table.Column("file"), kind = table.Column("class"),
-            group = table.Column("group"), split = table.Column("split");
+  const int kind = table.Column("class"), group = table.Column("group"),
+            split = table.Column("split");
   std::vector<std::string> classes, groups, splits;
   std::vector<int64_t> labels;
   std::vector<fs::path> paths;
@@ -148,15 +147,7 @@ std::unique_ptr<ImageSource> OpenIndexed(const fs::path& folder, const core::Csv
   std::sort(classes.begin(), classes.end());
   classes.erase(std::unique(classes.begin(), classes.end()), classes.end());
   for (const auto& row : table.rows) {
-    fs::path path = folder / row[file];
-    if (kind >= 0 && !fs::exists(path)) path = folder / row[kind] / row[file];
-    if (!fs::exists(path)) {
-      throw core::DataError(
-          fmt::format("{} names {}, which does not exist", (folder / "index.csv").string(),
-                      row[file]),
-          "column `file` holds paths below the folder, or below the subfolder named by `class`");
-    }
-    paths.push_back(std::move(path));
+    paths.push_back(core::IndexedPicture(folder, table, row));
     if (kind >= 0) {
       labels.push_back(std::lower_bound(classes.begin(), classes.end(), row[kind]) -
                        classes.begin());
@@ -168,19 +159,27 @@ std::unique_ptr<ImageSource> OpenIndexed(const fs::path& folder, const core::Csv
                                          std::move(labels), std::move(groups), std::move(splits));
 }
 
+// A split that nobody reads would let test slides into training.
+void RefuseSplitOfStores(const fs::path& folder) {
+  const fs::path index = folder / "index.csv";
+  if (!fs::is_regular_file(index) || core::ReadCsv(index).Column("split") < 0) return;
+  throw core::DataError(
+      index.string() + " has a column `split`, but the folder holds tile stores, which take none",
+      "put the slides of each part into a folder or a .txt list of its own, and remove the column");
+}
+
 std::unique_ptr<ImageSource> OpenFolder(const fs::path& folder) {
   const fs::path binary = FindBinarySet(folder);
   if (!binary.empty()) return OpenBinaryFolder(binary);
   std::vector<fs::path> stores = core::ListFiles(folder, {".h5"}, true);
-  if (!stores.empty()) return MakeStoreSource(std::move(stores), folder);
-  if (fs::is_regular_file(folder / "index.csv")) {
-    const core::CsvTable table = core::ReadCsv(folder / "index.csv");
-    if (table.Column("file") >= 0 && !table.rows.empty()) return OpenIndexed(folder, table);
+  if (!stores.empty()) {
+    RefuseSplitOfStores(folder);
+    return MakeStoreSource(std::move(stores), folder);
   }
-  // The layout of a segmentation set: its masks are no pictures to learn from.
-  const bool paired = fs::is_directory(folder / "images") && fs::is_directory(folder / "masks");
-  const fs::path root = paired ? folder / "images" : folder;
-  return std::make_unique<PictureSource>(core::ListFiles(root, kPictures, true), root);
+  if (const auto table = core::ReadPictureIndex(folder)) return OpenIndexed(folder, *table);
+  const fs::path root = core::PictureRoot(folder);
+  return std::make_unique<PictureSource>(core::ListFiles(root, core::PictureExtensions(), true),
+                                         root);
 }
 
 std::unique_ptr<ImageSource> OpenPaths(std::vector<fs::path> paths, const fs::path& root,

@@ -36,6 +36,9 @@ class ImageSource {
   // stem; the picture's stem, or the column `group` of the folder's index.csv. Images of CIFAR-10
   // and STL-10 are each their own group.
   virtual std::string group(int64_t index) const = 0;
+  // Whether group() is a fact: a slide, a patient, the column `group`. False where it is only the
+  // image's own name. A mix says true when all its sets do.
+  virtual bool has_groups() const { return false; }
   // Index into classes(), -1 without a label.
   virtual int64_t label(int64_t index) const = 0;
   virtual const std::vector<std::string>& classes() const = 0;
@@ -57,7 +60,7 @@ class ImageSource {
 
 // Opens
 //  - a folder that holds tile stores (*.h5, recursively): their tiles in order of path and row,
-//    status 2 (blank) and 3 (bad) left out;
+//    status 2 (blank) and 3 (bad) left out; an index.csv beside them must have no column `split`;
 //  - a folder of pictures (*.png, *.jpg, *.jpeg, recursively): labelled when they lie in two or
 //    more direct subfolders, whose names are the classes. An index.csv in the folder with the
 //    columns `file` and optionally `class`, `group`, `split` gives these instead, and the order;

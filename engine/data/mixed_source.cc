@@ -49,6 +49,10 @@ class MixedSource : public ImageSource {
     const Place at = Find(index);
     return Source(at).group(at.index);
   }
+  bool has_groups() const override {
+    return std::all_of(parts_.begin(), parts_.end(),
+                       [](const MixPart& part) { return part.source->has_groups(); });
+  }
   int64_t label(int64_t index) const override {
     const Place at = Find(index);
     const int64_t label = Source(at).label(at.index);

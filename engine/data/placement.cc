@@ -9,6 +9,10 @@
 namespace eosin::engine {
 namespace {
 
+// Of the GPU's memory, 1 / this stays free beside a resident set: a step needs some whatever the
+// batch, for weights, the libraries' work space and the making of views.
+constexpr int64_t kHeadroom = 10;
+
 std::string Gigabytes(int64_t bytes) {
   return fmt::format("{:.2f} GB", 1e-9 * static_cast<double>(bytes));
 }
@@ -37,10 +41,12 @@ Placement ChoosePlacement(const std::string& wanted, double resident_share,
   if (wanted == "streamed") return Placement::kStreamed;
   const int64_t bytes = facts.set_bytes();
   if (wanted == "resident") {
-    if (bytes < facts.gpu_free) return Placement::kResident;
-    throw core::MachineError(fmt::format("the {} images take {} and the GPU has {} free",
-                                         facts.images, Gigabytes(bytes), Gigabytes(facts.gpu_free)),
-                             "use placement = streamed (or auto)");
+    const int64_t headroom = facts.gpu_total / kHeadroom;
+    if (bytes <= facts.gpu_free - headroom) return Placement::kResident;
+    throw core::MachineError(
+        fmt::format("the {} images take {} and the GPU has {} free, of which training needs {}",
+                    facts.images, Gigabytes(bytes), Gigabytes(facts.gpu_free), Gigabytes(headroom)),
+        "use compute.placement = streamed (or auto)");
   }
   const double share = resident_share * static_cast<double>(facts.gpu_total);
   const bool fits = static_cast<double>(bytes) <= share && bytes <= facts.gpu_free / 2;

@@ -19,7 +19,8 @@ struct PlacementFacts {
 
 // wanted: auto | resident | streamed | host. resident_share: auto keeps a set on the GPU that takes
 // at most this share of its memory (and half of what is free). ConfigError for a placement that
-// cannot serve the set, MachineError for a set that does not fit.
+// cannot serve the set, MachineError for a resident set that leaves less than a tenth of the GPU's
+// memory free.
 Placement ChoosePlacement(const std::string& wanted, double resident_share,
                           const PlacementFacts& facts);
 

@@ -17,7 +17,8 @@ struct ResidentSet {
 };
 
 // Decodes every image once, with `workers` threads, and copies it. The source has a uniform_size().
-// InterruptedError on SIGINT.
+// Names the first ten damaged ones in the log. DataError, with the first reason, when more than 1 %
+// of the set (and more than ten) is damaged; InterruptedError on SIGINT.
 ResidentSet LoadResident(const ImageSource& source, int64_t workers, c10::Device device);
 
 }  // namespace eosin::engine

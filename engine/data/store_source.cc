@@ -36,7 +36,7 @@ class StoreSource : public ImageSource {
     for (size_t i = 0; i < paths.size(); ++i) {
       Store store;
       store.path = paths[i];
-      store.name = paths[i].lexically_relative(root).string();
+      store.name = PathBelow(paths[i], root).string();
       store.group = paths[i].stem().string();
       if (!folder_labels.empty()) store.labels = {folder_labels[i]};
       stores_.push_back(std::move(store));
@@ -58,6 +58,7 @@ class StoreSource : public ImageSource {
     return store.name + "#" + std::to_string(Row(store, index));
   }
   std::string group(int64_t index) const override { return Find(index).group; }
+  bool has_groups() const override { return true; }
   int64_t label(int64_t index) const override {
     const Store& store = Find(index);
     if (store.labels.empty()) return -1;
@@ -197,12 +198,24 @@ std::unique_ptr<ImageSource> MakeStoreSource(std::vector<fs::path> stores, const
   return std::make_unique<StoreSource>(std::move(stores), root);
 }
 
+fs::path PathBelow(const fs::path& path, const fs::path& root) {
+  fs::path relative = path.lexically_relative(root);
+  if (relative.empty()) {
+    const auto whole = [](const fs::path& p) {
+      return fs::absolute(p.empty() ? "." : p).lexically_normal();
+    };
+    relative = whole(path).lexically_relative(whole(root));
+  }
+  return relative.empty() ? path : relative;
+}
+
 void LabelByFolder(const std::vector<fs::path>& paths, const fs::path& root,
                    std::vector<std::string>* classes, std::vector<int64_t>* labels) {
   std::vector<std::string> folders;
   for (const fs::path& path : paths) {
-    const fs::path relative = path.lexically_relative(root);
-    if (relative.empty() || std::distance(relative.begin(), relative.end()) < 2) return;
+    const fs::path relative = PathBelow(path, root);
+    if (std::distance(relative.begin(), relative.end()) < 2) return;
+    if (relative.is_absolute() || *relative.begin() == "..") return;  // not below root
     folders.push_back(relative.begin()->string());
   }
   std::vector<std::string> distinct = folders;

@@ -68,4 +68,13 @@ std::unique_ptr<ViewFeed> MakeViewFeed(const ImageSource& source, std::vector<Vi
                            "use --device cpu or cuda");
 }
 
+int64_t ResidentBytes(const ImageSource& source, const std::vector<ViewRecipe>& views,
+                      const FeedOptions& options, const Compute& compute) {
+#ifdef EOSIN_WITH_CUDA
+  if (compute.device.is_cuda()) return CudaResidentBytes(source, views, options, compute.device);
+#endif
+  (void)source, (void)views, (void)options, (void)compute;  // of a CPU build
+  return 0;
+}
+
 }  // namespace eosin::engine

@@ -4,7 +4,8 @@
 //   resident   all images as uint8 in GPU memory; only indices and view records travel
 //   streamed   decoded images travel through a pinned ring on a copy stream; views are made there
 //   host       views made by the workers (images of different sizes), bytes travel as above
-// All modes draw the same records, and their views agree within one grey level.
+// All modes draw the same records, and their views agree within one grey level, but
+// for single pixels where a record jumps (augment/apply.h).
 #pragma once
 
 #include <cstdint>
@@ -53,5 +54,10 @@ class ViewFeed {
 // not fit, ConfigError when a placement cannot serve the source.
 std::unique_ptr<ViewFeed> MakeViewFeed(const ImageSource& source, std::vector<ViewRecipe> views,
                                        const FeedOptions& options, const Compute& compute);
+
+// GPU memory that the images of such a feed would occupy for its whole life, by what is free now:
+// the set's size where it would be resident, else 0.
+int64_t ResidentBytes(const ImageSource& source, const std::vector<ViewRecipe>& views,
+                      const FeedOptions& options, const Compute& compute);
 
 }  // namespace eosin::engine

@@ -208,14 +208,16 @@ struct ViewLoader::Impl {
     delivered += slot.done;
     replaced += slot.replaced;
     slot.replaced = 0;
-    if (replaced > 10 && replaced * 100 > delivered) ThrowTooManyBad();
+    const int64_t bad = options.replaced_before + replaced;
+    const int64_t all = options.delivered_before + delivered;
+    if (bad > 10 && bad * 100 > all) ThrowTooManyBad(bad, all);
     ++next_step;
     return &slot.space.batch;
   }
 
-  [[noreturn]] void ThrowTooManyBad() {
+  [[noreturn]] void ThrowTooManyBad(int64_t bad, int64_t all) {
     throw core::DataError(
-        fmt::format("{} of {} samples could not be read, such as: {}", replaced, delivered,
+        fmt::format("{} of {} samples could not be read, such as: {}", bad, all,
                     maker.FirstDamage()),
         "more than 1 % is damaged; replace or remove those files (the log names the first ones)");
   }

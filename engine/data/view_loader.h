@@ -55,6 +55,8 @@ struct LoaderOptions {
   // kRecords does not read images and so cannot see damage: the indices that failed when the
   // executor loaded them, treated as if they had failed here. Any payload accepts it.
   std::vector<int64_t> damaged;
+  // Samples of earlier processes of the same run: they count for what share is damaged.
+  int64_t delivered_before = 0, replaced_before = 0;
   BufferAllocator allocator;  // empty: plain memory, 64-byte aligned
 };
 

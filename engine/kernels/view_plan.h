@@ -8,12 +8,11 @@
 #include <cstdint>
 
 #include "core/stain/hed.h"
+#include "engine/augment/blur.h"
 #include "engine/augment/pixel_ops.h"
 #include "engine/augment/view_params.h"
 
 namespace eosin::engine::kernel {
-
-constexpr int kMaxBlurRadius = 128;
 
 struct ViewPlan {
   const uint8_t* source;  // first byte of the picture, RGB
@@ -101,16 +100,6 @@ EOSIN_HOST_DEVICE inline void MakeAxes(const ViewParams& params, PictureSize pic
                      whole ? picture.width : params.crop_w, width, params.bicubic != 0);
   *down = MakeAxis(picture.height, whole ? 0.0 : params.crop_y,
                    whole ? picture.height : params.crop_h, height, params.bicubic != 0);
-}
-
-EOSIN_HOST_DEVICE inline int BlurRadius(double sigma, int width, int height) {
-  if (!(sigma > 0)) return 0;
-  const int shorter = width < height ? width : height;
-  int radius = shorter / 10 / 2;  // BlurKernelSize / 2
-  const int far = static_cast<int>(::ceil(4 * sigma));
-  if (far < radius) radius = far;
-  if (shorter - 1 < radius) radius = shorter - 1;
-  return radius < kMaxBlurRadius ? radius : kMaxBlurRadius;
 }
 
 EOSIN_HOST_DEVICE inline void PlanView(const ViewParams& params, const uint8_t* source,

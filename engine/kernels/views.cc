@@ -53,7 +53,7 @@ ViewNeeds NeedsOf(const ViewParams* records, int64_t count, int picture_width, i
     if (records[i].jitter) {
       for (const uint8_t op : records[i].jitter_order) needs.contrast |= op == kContrast;
     }
-    needs.blur |= kernel::BlurRadius(records[i].blur_sigma, out_width, out_height) > 0;
+    needs.blur |= BlurRadius(records[i].blur_sigma, out_width, out_height) > 0;
   }
   return needs;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The executor of view records on a GPU: uint8 RGB pictures of one size and records in device
 // memory become normalised network input, in at most four kernels (view_pass.h) a chunk of views.
-// The same records on the CPU (augment/apply.h) give views that differ by at most one grey level.
+// The same records on the CPU give views that differ by at most one grey level, but for single
+// pixels where a record jumps (augment/apply.h).
 #pragma once
 
 #include <cstddef>

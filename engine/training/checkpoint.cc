@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/training/checkpoint.h"
 
+#include <cstring>
+
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/formats/safetensors.h"
@@ -51,9 +53,17 @@ Checkpoint LoadCheckpoint(const fs::path& folder) {
   Checkpoint checkpoint;
   checkpoint.state = core::ReadFile(folder / "state.json");
   for (const fs::path& file : core::ListFiles(folder, {".safetensors"}, false)) {
-    checkpoint.tensors[file.stem().string()] = core::ReadSafetensors(file);
+    checkpoint.tensors[file.stem().string()] = core::ReadSafetensors(file, &checkpoint.metadata);
   }
   return checkpoint;
+}
+
+core::TensorBlob FloatBlob(std::string name, const at::Tensor& tensor) {
+  const at::Tensor values = tensor.detach().to(at::kCPU, at::kFloat).contiguous();
+  core::TensorBlob blob{std::move(name), core::DType::kF32, values.sizes().vec(), {}};
+  blob.data.resize(values.nbytes());
+  std::memcpy(blob.data.data(), values.data_ptr(), blob.data.size());
+  return blob;
 }
 
 }  // namespace eosin::engine

@@ -9,11 +9,13 @@
 
 #include "core/formats/state_dict.h"
 
+#include <ATen/core/Tensor.h>
+
 namespace eosin::engine {
 
 struct Checkpoint {
   std::map<std::string, core::StateDict> tensors;  // by part: "model", "optimizer", ...
-  std::map<std::string, std::string> metadata;     // goes into every part's file; not read back
+  std::map<std::string, std::string> metadata;     // in every part's file
   std::string state = "{}";                        // JSON: step, epoch, ...
 };
 
@@ -25,5 +27,8 @@ bool HasCheckpoint(const std::filesystem::path& folder);
 
 // Throws WeightsError when it is missing or damaged.
 Checkpoint LoadCheckpoint(const std::filesystem::path& folder);
+
+// A tensor of any device and float type as fp32, for a part of a checkpoint.
+core::TensorBlob FloatBlob(std::string name, const at::Tensor& tensor);
 
 }  // namespace eosin::engine

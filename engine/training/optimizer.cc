@@ -13,9 +13,9 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <fmt/format.h>
-#include <cstring>
 
 #include "core/base/error.h"
+#include "engine/training/checkpoint.h"
 #include "engine/training/lars.h"
 
 namespace eosin::engine {
@@ -35,14 +35,6 @@ at::Tensor MatchLayout(const at::Tensor& grad, const at::Tensor& param) {
   }
   if (same_memory) return grad.as_strided(param.sizes(), param.strides());
   return ZerosLike(param).copy_(grad);
-}
-
-core::TensorBlob ToBlob(std::string name, const at::Tensor& tensor) {
-  const at::Tensor values = tensor.detach().to(at::kCPU, at::kFloat).contiguous();
-  core::TensorBlob blob{std::move(name), core::DType::kF32, values.sizes().vec(), {}};
-  blob.data.resize(values.nbytes());
-  std::memcpy(blob.data.data(), values.data_ptr(), blob.data.size());
-  return blob;
 }
 
 void FromBlob(const core::StateDict& state, const std::string& name, at::Tensor tensor) {
@@ -204,11 +196,11 @@ core::StateDict Optimizer::ToState() const {
     for (size_t i = 0; i < groups_[g].names.size(); ++i) {
       const std::string& name = groups_[g].names[i];
       if (!slots.first.empty()) {
-        state.Add(ToBlob((adam ? "exp_avg." : "momentum.") + name, slots.first[i]));
+        state.Add(FloatBlob((adam ? "exp_avg." : "momentum.") + name, slots.first[i]));
       }
-      if (!slots.second.empty()) state.Add(ToBlob("exp_avg_sq." + name, slots.second[i]));
+      if (!slots.second.empty()) state.Add(FloatBlob("exp_avg_sq." + name, slots.second[i]));
     }
-    if (adam) state.Add(ToBlob(fmt::format("step.{}", g), steps_[g]));
+    if (adam) state.Add(FloatBlob(fmt::format("step.{}", g), steps_[g]));
   }
   return state;
 }

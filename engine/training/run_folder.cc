@@ -104,6 +104,7 @@ RunFolder RunFolder::Create(const fs::path& path, const std::string& kind,
          {"metrics.csv", "metrics.jsonl", kEvents, "provenance.json", "log.txt"}) {
       fs::remove(path / name);
     }
+    fs::remove_all(path / "nan");  // the step that the failed run kept
   }
   RunFolder run(path, kind);
   core::WriteFileAtomic(run.config(), config_toml);

@@ -241,6 +241,85 @@ TEST(ImageSource, IndexNamesClassesAndGroups) {
                        "gone.png");
 }
 
+TEST(ImageSource, SaysWhetherItsGroupsAreKnown) {
+  testing::TempFolder folder;
+  WriteStore(folder / "stores/a.h5", 1, {kOk, kOk});
+  for (const std::string set : {"plain", "indexed"}) {
+    WritePicture(folder / (set + "/1.png"), 1);
+    WritePicture(folder / (set + "/2.png"), 2);
+  }
+  core::WriteFileAtomic(folder / "indexed/index.csv", "file,group\n1.png,1\n2.png,2\n");
+  const auto known = [&](const std::string& set) {
+    return OpenImageSource(folder / set)->has_groups();
+  };
+  EXPECT_TRUE(known("stores"));
+  EXPECT_TRUE(known("indexed"));
+  EXPECT_FALSE(known("plain"));
+  EXPECT_TRUE(SelectImages(OpenImageSource(folder / "stores"), {1})->has_groups());
+  const auto mixed = [&](const std::string& a, const std::string& b) {
+    return OpenMix({"1:" + (folder / a).string(), "1:" + (folder / b).string()})->has_groups();
+  };
+  EXPECT_TRUE(mixed("stores", "indexed"));
+  EXPECT_FALSE(mixed("stores", "plain"));
+  core::WriteFileAtomic(folder / "indexed/index.csv", "file,split\n1.png,train\n2.png,test\n");
+  EXPECT_FALSE(known("indexed"));
+}
+
+// A working folder of its own until the end of the test.
+class WorkingFolder {
+ public:
+  explicit WorkingFolder(const fs::path& folder) : before_(fs::current_path()) {
+    fs::current_path(folder);
+  }
+  ~WorkingFolder() { fs::current_path(before_); }
+
+ private:
+  fs::path before_;
+};
+
+TEST(ImageSource, AbsoluteAndRelativePathsMix) {
+  testing::TempFolder folder;
+  WritePicture(folder / "set/a/1.png", 1);
+  WritePicture(folder / "set/b/2.png", 2);
+  WriteStore(folder / "tiles/x/s.h5", 3, {kOk});
+  WriteStore(folder / "tiles/y/t.h5", 4, {kOk});
+  const std::string top = folder.path().string();
+  core::WriteFileAtomic(
+      folder / "set/index.csv",
+      "file,class,split\n" + top + "/set/a/1.png,k,train\n" + top + "/set/b/2.png,k,test\n");
+  core::WriteFileAtomic(folder / "set/list.txt", top + "/set/a/1.png\n" + top + "/set/b/2.png\n");
+  core::WriteFileAtomic(folder / "tiles/list.txt",
+                        top + "/tiles/x/s.h5\n" + top + "/tiles/y/t.h5\n");
+  const WorkingFolder inside(folder.path());
+  for (const fs::path& root : {fs::path(), folder.path()}) {  // relative, and absolute
+    const auto indexed = OpenImageSource(root / "set");
+    EXPECT_EQ(indexed->name(1), "b/2.png") << root;
+    EXPECT_EQ(indexed->split(0), "train");
+    EXPECT_EQ(indexed->split(1), "test");
+    const auto listed = OpenImageSource(root / "set/list.txt");
+    EXPECT_EQ(listed->name(0), "a/1.png") << root;
+    EXPECT_EQ(listed->classes(), (std::vector<std::string>{"a", "b"}));
+    const auto stores = OpenImageSource(root / "tiles/list.txt");
+    EXPECT_EQ(stores->name(1), "y/t.h5#0") << root;
+    EXPECT_EQ(stores->classes(), (std::vector<std::string>{"x", "y"}));
+    EXPECT_EQ(OpenImageSource(root / "tiles/x/s.h5")->name(0), "s.h5#0");
+  }
+  fs::current_path(folder / "set/a");
+  const auto up = OpenImageSource("../list.txt");
+  EXPECT_EQ(up->name(0), "a/1.png");
+  EXPECT_EQ(up->classes().size(), 2u);
+}
+
+TEST(ImageSource, ASplitBesideTileStoresIsRefused) {
+  testing::TempFolder folder;
+  WriteStore(folder / "a.h5", 1, {kOk});
+  core::WriteFileAtomic(folder / "index.csv", "file,slide\na.h5,a\n");
+  EXPECT_EQ(OpenImageSource(folder.path())->size(), 1);
+  core::WriteFileAtomic(folder / "index.csv", "file,split\na.h5,test\n");
+  testing::ExpectError([&] { OpenImageSource(folder.path()); }, core::ExitCode::kBadInput,
+                       "column `split`");
+}
+
 TEST(ImageSource, OnlyOneSplitOfAnIndex) {
   testing::TempFolder folder;
   for (int i = 1; i <= 3; ++i) WritePicture(folder / "set" / (std::to_string(i) + ".png"), i);

@@ -144,6 +144,8 @@ TEST(ViewRecipe, PresetsFollowTheTables) {
       {"solo_symmetric_weak", 32, .08, 1, .4, .4, .4, .1, .8, .2, .5, 0, "bicubic"},
       {"solo_asymmetric_a", 32, .08, 1, .4, .4, .2, .1, .8, .2, 0, 0, "bicubic"},
       {"solo_asymmetric_b", 32, .08, 1, .4, .4, .2, .1, .8, .2, 0, .2, "bicubic"},
+      {"byol_cifar_a", 32, .08, 1, .4, .4, .2, .1, .8, .2, 0, 0, "bilinear"},
+      {"byol_cifar_b", 32, .08, 1, .4, .4, .2, .1, .8, .2, 0, .2, "bilinear"},
       {"histology", 224, .2, 1, .4, .4, .4, .1, .8, .2, .5, 0, "bilinear"},
       {"full", 32, .08, 1, .4, .4, .4, .1, .8, .2, .5, 0, "bilinear"},
       {"aggressive", 32, .02, 1, .8, .8, .8, .2, .8, .2, .5, 0, "bilinear"},
@@ -172,7 +174,7 @@ TEST(ViewRecipe, PresetsFollowTheTables) {
   EXPECT_DOUBLE_EQ(ViewRecipe::Preset("aggressive").crop_ratio_min, 1.0 / 3);
   EXPECT_EQ(ViewRecipe::Preset("aggressive").crop_ratio_max, 3);
   for (const std::string& name : ViewRecipe::PresetNames()) ViewRecipe::Preset(name).Check();
-  EXPECT_EQ(ViewRecipe::PresetNames().size(), 26u);
+  EXPECT_EQ(ViewRecipe::PresetNames().size(), 28u);
   testing::ExpectError([] { ViewRecipe::Preset("mixup"); }, core::ExitCode::kUsage, "mixup");
 }
 

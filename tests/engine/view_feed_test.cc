@@ -141,6 +141,12 @@ TEST(Placement, ByWhatFits) {
   tiles.gpu_free = 20 * gigabyte;
   ExpectError([&] { ChoosePlacement("resident", 0.25, tiles); }, core::ExitCode::kMachine,
               "take 25.56 GB and the GPU has 20.00 GB free");
+  // A tenth of the GPU stays free for the step.
+  tiles.gpu_free = tiles.set_bytes() + 8 * gigabyte;
+  EXPECT_EQ(ChoosePlacement("resident", 0.25, tiles), Placement::kResident);
+  --tiles.gpu_free;
+  ExpectError([&] { ChoosePlacement("resident", 0.25, tiles); }, core::ExitCode::kMachine,
+              "of which training needs 8.00 GB");
 
   PlacementFacts mixed = cifar;
   mixed.width = mixed.height = 0;

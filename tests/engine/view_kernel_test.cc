@@ -2,11 +2,16 @@
 // The functions of the CUDA executor of view records, run by host loops block by block and thread
 // by thread, against hand-computed values and the CPU executor. tests/gpu runs the kernels
 // themselves.
+#include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "core/base/philox.h"
 #include "core/image/resample.h"
+#include "core/stain/color_stats.h"
+#include "core/stain/stain_jitter.h"
 #include "engine/augment/apply.h"
+#include "engine/augment/draw.h"
 #include "engine/augment/view_sampler.h"
 #include "engine/kernels/views.h"
 #include "tests/testing.h"
@@ -225,6 +230,63 @@ TEST(ViewKernel, StrongestSettingsStayWithinOneLevel) {
   }
 }
 
+// Purple tissue: no hue near red, where the map of HSV jumps, and no grey.
+core::Image PurpleTile(int width, int height, uint32_t seed) {
+  core::Image image(width, height, 3);
+  core::PhiloxStream noise(seed, core::DrawPurpose::kTest, 0, 0);
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      const double wave = std::sin(0.3 * x + seed) * std::cos(0.2 * y);
+      const double base[3] = {140 + 25 * wave, 90 + 40 * wave, 200 + 30 * wave};
+      for (int c = 0; c < 3; ++c) {
+        image.at(x, y)[c] = static_cast<uint8_t>(base[c] + noise.Uniform(-10, 10));
+      }
+    }
+  }
+  return image;
+}
+
+// RandStainNA outside of LAB, which no preset draws.
+TEST(ViewKernel, StainMapsOfHsvAndHedAgreeWithTheCpu) {
+  const std::vector<core::Image> tiles = {PurpleTile(120, 90, 1), PurpleTile(120, 90, 2)};
+  core::PhiloxStream random(29, core::DrawPurpose::kTest, 0, 0);
+  for (const core::StainSpace space : {core::StainSpace::kHsv, core::StainSpace::kHed}) {
+    std::vector<ViewParams> records;
+    std::vector<int64_t> images;
+    for (int i = 0; i < 12; ++i) {
+      const core::ColorStats from = core::MeasureColors(tiles[static_cast<size_t>(i % 2)], space);
+      core::ColorStats to = from;
+      for (int c = 0; c < 3; ++c) {
+        to.mean[c] += random.Uniform(-0.1f, 0.1f);
+        to.std[c] *= random.Uniform(0.6f, 1.5f);
+      }
+      ViewParams p;
+      if (space == core::StainSpace::kHed) {
+        draw::SetMap(core::ReinhardHedAffine(from, to), kModelReinhardHed, &p);
+        ASSERT_EQ(p.stain, kStainDensity);
+      } else {
+        const core::ChannelMap map = core::ReinhardMap(from, to);
+        p.stain = kStainHsv;
+        std::copy_n(map.scale, 3, p.stain_matrix);
+        std::copy_n(map.offset, 3, p.stain_offset);
+      }
+      p.blur_sigma = i % 3 == 0 ? 1.2f : 0;
+      if (i % 2) {
+        p.crop_w = 70, p.crop_h = 50;
+        p.crop_x = random.Uniform(0, 50), p.crop_y = random.Uniform(0, 40);
+      }
+      records.push_back(p);
+      images.push_back(i % 2);
+    }
+    const auto plain = RunOnHost({tiles[0]}, {ViewParams{}}, {0}, 48, 64);
+    const auto mapped = RunOnHost({tiles[0]}, {records[2]}, {0}, 48, 64);
+    EXPECT_NE(mapped, plain);
+    const Difference d = Compare(tiles, records, images, 48, 64);
+    EXPECT_LE(d.worst, 1) << core::StainSpaceName(space);
+    EXPECT_LE(d.share, 0.01) << core::StainSpaceName(space);
+  }
+}
+
 // Every preset, at the sizes that matter: never more than one grey level apart, rarely at all.
 class ViewKernelPreset : public ::testing::TestWithParam<std::string> {};
 
@@ -280,12 +342,46 @@ TEST(ViewKernel, MemoryIsBoundedAndInOrder) {
   EXPECT_LT(large.bytes, size_t{40} << 20);
   EXPECT_EQ(large.blocks, 56);  // 4 rows a block
   EXPECT_EQ(small.blocks, 1);   // the whole view
-  EXPECT_LT(large.plans, large.starts);
-  EXPECT_LT(large.starts, large.weights);
-  EXPECT_LT(large.weights, large.luma_sums);
-  EXPECT_LT(large.luma_sums, large.scratch);
-  EXPECT_EQ(large.scratch % 256, 0u);
   EXPECT_EQ(LayOut(3, needs, 224, 224).chunk, 3);
+}
+
+// Each section holds what views.cu indexes in it, for every view of a chunk, and ends before the
+// next begins.
+TEST(ViewKernel, SectionsOfTheMemoryHoldTheirChunk) {
+  for (const auto& [views, taps, width, height] : {std::tuple{1024, 4, 224, 224},
+                                                   {1024, 9, 32, 32},
+                                                   {3, 1, 224, 96},
+                                                   {70, 33, 20, 500},
+                                                   {1, 2, 1, 1},
+                                                   {2, 5, 2000, 1}}) {
+    ViewNeeds needs;
+    needs.max_taps = taps;
+    const ViewLayout layout = LayOut(views, needs, width, height);
+    ASSERT_GE(layout.chunk, 1);
+    const auto chunk = static_cast<size_t>(layout.chunk), side = static_cast<size_t>(layout.side),
+               most = static_cast<size_t>(layout.max_taps);
+    EXPECT_EQ(layout.side, std::max(width, height));
+    EXPECT_GE(layout.max_taps, taps);
+    EXPECT_GE(layout.view_values, 3 * width * height);
+    EXPECT_GE(layout.blocks, kernel::BlocksOf(width, height));
+    EXPECT_GE(layout.blocks, kernel::BlocksOf(height, width));
+    const struct {
+      size_t begin, end, bytes;
+    } sections[] = {{layout.plans, layout.starts, chunk * sizeof(kernel::ViewPlan)},
+                    {layout.starts, layout.weights, chunk * 2 * side * sizeof(int)},
+                    {layout.weights, layout.luma_sums, chunk * 2 * side * most * sizeof(float)},
+                    {layout.luma_sums, layout.scratch,
+                     chunk * static_cast<size_t>(layout.blocks) * sizeof(float)},
+                    {layout.scratch, layout.bytes,
+                     chunk * static_cast<size_t>(layout.view_values) * sizeof(float)}};
+    size_t total = 0;
+    for (const auto& section : sections) {
+      EXPECT_EQ(section.begin % 256, 0u);
+      EXPECT_GE(section.end, section.begin + section.bytes);
+      total += section.bytes;
+    }
+    EXPECT_GE(layout.bytes, total);
+  }
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/files.h"
 #include "core/stain/stain_jitter.h"
 #include "tests/engine/views.h"
 
@@ -282,6 +283,35 @@ TEST(ViewSampler, RandomSpaceTakesAllThreeEquallyOften) {
                        "has no mixture for lab");
   recipe.randstainna_template = (folder / "none.json").string();
   testing::ExpectError([&] { ViewSampler{recipe}; }, core::ExitCode::kBadInput, "none.json");
+}
+
+TEST(StainTemplateDigest, FollowsTheContentsOfTheFilesThatAreRead) {
+  testing::TempFolder folder;
+  const auto with = [&](const char* file) {
+    ViewRecipe recipe = StainOnly("randstainna");
+    recipe.randstainna_template = (folder / file).string();
+    return recipe;
+  };
+  core::WriteFileAtomic(folder / "a.json", "one");
+  core::WriteFileAtomic(folder / "b.json", "two");
+  const ViewRecipe plain = ViewRecipe::Preset("simclr"), published = StainOnly("randstainna");
+  EXPECT_EQ(StainTemplateDigest({}), "");
+  EXPECT_EQ(StainTemplateDigest({plain, published}), "");
+  ViewRecipe unused = with("none.json");
+  unused.stain = "hed";
+  EXPECT_EQ(StainTemplateDigest({unused}), "");
+
+  const std::string digest = StainTemplateDigest({with("a.json"), with("b.json")});
+  EXPECT_EQ(digest.size(), 64u);
+  EXPECT_EQ(StainTemplateDigest({with("a.json"), plain, with("b.json")}), digest);
+  EXPECT_NE(StainTemplateDigest({with("b.json"), with("a.json")}), digest);
+  EXPECT_NE(StainTemplateDigest({with("a.json")}), digest);
+  core::WriteFileAtomic(folder / "copy.json", "one");  // the path does not count
+  EXPECT_EQ(StainTemplateDigest({with("copy.json"), with("b.json")}), digest);
+  core::WriteFileAtomic(folder / "b.json", "three");
+  EXPECT_NE(StainTemplateDigest({with("a.json"), with("b.json")}), digest);
+  testing::ExpectError([&] { StainTemplateDigest({with("none.json")}); }, core::ExitCode::kBadInput,
+                       "none.json");
 }
 
 TEST(ViewSampler, NeedsWhatItNeeds) {
