@@ -4,7 +4,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/tensor.h>
 #include <fmt/format.h>
 
 #include "core/base/error.h"
@@ -23,6 +22,7 @@ class Subset : public engine::ImageSource {
   core::Image Read(int64_t i) const override { return source_.Read(At(i)); }
   std::string name(int64_t i) const override { return source_.name(At(i)); }
   std::string group(int64_t i) const override { return source_.group(At(i)); }
+  bool has_groups() const override { return source_.has_groups(); }
   int64_t label(int64_t i) const override { return source_.label(At(i)); }
   const std::vector<std::string>& classes() const override { return source_.classes(); }
   std::pair<int, int> uniform_size() const override { return source_.uniform_size(); }
@@ -140,13 +140,6 @@ at::Tensor Pixels(const engine::ImageSource& source, const std::vector<int64_t>&
                pixels.narrow(0, first, batch.size()).copy_(rows).div_(255);
              });
   return pixels;
-}
-
-at::Tensor LabelsOf(const engine::ImageSource& source, const std::vector<int64_t>& indices) {
-  std::vector<int64_t> labels;
-  labels.reserve(indices.size());
-  for (const int64_t i : indices) labels.push_back(source.label(i));
-  return at::tensor(labels, at::kLong);
 }
 
 }  // namespace eosin::eval

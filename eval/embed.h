@@ -44,7 +44,4 @@ std::vector<at::Tensor> EmbedViews(engine::ResNet net, const engine::ImageSource
 at::Tensor Pixels(const engine::ImageSource& source, const std::vector<int64_t>& indices,
                   const EmbedOptions& options);
 
-// Labels (N) int64 of these images.
-at::Tensor LabelsOf(const engine::ImageSource& source, const std::vector<int64_t>& indices);
-
 }  // namespace eosin::eval

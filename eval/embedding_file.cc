@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <memory>
 #include <set>
 
 #include "core/base/error.h"
@@ -31,9 +32,9 @@ void CheckCount(const at::Tensor& features, size_t count) {
   }
 }
 
-// Gone before the file closes.
-void WriteFeatures(hdf5::File* file, const at::Tensor& features, const std::string& name,
-                   const EmbeddingMaker& maker) {
+// To be gone before the file closes.
+hdf5::Dataset WriteFeatures(hdf5::File* file, const at::Tensor& features, const std::string& name,
+                            const EmbeddingMaker& maker) {
   file->SetAttribute("format", std::string(kFormat));
   file->SetAttribute("version", int64_t{1});
   const at::Tensor values = features.detach().to(at::kFloat).cpu().contiguous();
@@ -49,6 +50,7 @@ void WriteFeatures(hdf5::File* file, const at::Tensor& features, const std::stri
                        std::vector<double>(normalization.mean.begin(), normalization.mean.end()));
   dataset.SetAttribute("std",
                        std::vector<double>(normalization.std.begin(), normalization.std.end()));
+  return dataset;
 }
 
 void CopyAttributes(const hdf5::Dataset& from, hdf5::Dataset* to) {
@@ -89,13 +91,15 @@ fs::path FindStore(const fs::path& data, const std::string& name) {
                         "embed from the folder of tile stores itself");
 }
 
-at::Tensor Rows(const std::vector<float>& values, const std::vector<int64_t>& shape) {
-  return at::from_blob(const_cast<float*>(values.data()), shape, at::kFloat).clone();
+// Takes the values over.
+at::Tensor Rows(std::vector<float> values, const std::vector<int64_t>& shape) {
+  const auto kept = std::make_shared<std::vector<float>>(std::move(values));
+  return at::from_blob(kept->data(), shape, [kept](void*) {}, at::kFloat);
 }
 
 }  // namespace
 
-void WriteSlideEmbedding(const fs::path& path, const core::TileStoreReader& store,
+bool WriteSlideEmbedding(const fs::path& path, const core::TileStoreReader& store,
                          const std::vector<int64_t>& rows, const at::Tensor& features,
                          const EmbeddingMaker& maker) {
   CheckCount(features, rows.size());
@@ -108,9 +112,22 @@ void WriteSlideEmbedding(const fs::path& path, const core::TileStoreReader& stor
     coords.push_back(store.coords(row).x);
     coords.push_back(store.coords(row).y);
   }
+  const std::set<int64_t> written(rows.begin(), rows.end());
+  int64_t usable = 0;
+  bool whole = true;
+  for (int64_t i = 0; i < store.size(); ++i) {
+    const core::TileStatus status = store.status(i);
+    if (status == core::TileStatus::kBlank || status == core::TileStatus::kBad) continue;
+    ++usable;
+    whole = whole && written.count(i) != 0;
+  }
   core::AtomicFile target(path);
   hdf5::File file = hdf5::File::Create(target.part_path());
-  WriteFeatures(&file, features, store.info().SlideStem(), maker);
+  {
+    hdf5::Dataset dataset = WriteFeatures(&file, features, store.info().SlideStem(), maker);
+    dataset.SetAttribute("tiles_written", static_cast<int64_t>(rows.size()));
+    dataset.SetAttribute("tiles_in_store", usable);
+  }
   {
     const hdf5::File from = hdf5::File::Open(store.path());
     hdf5::Dataset written =
@@ -119,6 +136,7 @@ void WriteSlideEmbedding(const fs::path& path, const core::TileStoreReader& stor
   }
   file.Close();
   target.Commit();
+  return whole;
 }
 
 void WriteImageEmbedding(const fs::path& path, const engine::ImageSource& source,
@@ -148,8 +166,10 @@ void WriteImageEmbedding(const fs::path& path, const engine::ImageSource& source
 std::vector<fs::path> WriteEmbeddings(const fs::path& folder, const fs::path& data,
                                       const engine::ImageSource& source,
                                       const std::vector<int64_t>& indices,
-                                      const at::Tensor& features, const EmbeddingMaker& maker) {
+                                      const at::Tensor& features, const EmbeddingMaker& maker,
+                                      int64_t* incomplete) {
   CheckCount(features, indices.size());
+  if (incomplete) *incomplete = 0;
   struct Slide {
     std::vector<int64_t> rows, places;  // in the store, and in `features`
   };
@@ -180,8 +200,10 @@ std::vector<fs::path> WriteEmbeddings(const fs::path& folder, const fs::path& da
                             "rename one of them");
     }
     core::MakeFolder(file.parent_path());
-    WriteSlideEmbedding(file, store, slide.rows,
-                        features.index_select(0, at::tensor(slide.places, at::kLong)), maker);
+    const bool whole =
+        WriteSlideEmbedding(file, store, slide.rows,
+                            features.index_select(0, at::tensor(slide.places, at::kLong)), maker);
+    if (incomplete && !whole) ++*incomplete;
     files.push_back(file);
   }
   return files;

@@ -5,7 +5,9 @@
 // out (read by their MIL trainers unchanged):
 //   features  float32 (N, D)  attrs: name, savetodir, encoder (TRIDENT's), and what made them
 //   coords    int64 (N, 2)    level-0 x, y; all attributes of the store's coords
-// Tiles that loaders skip (blank, bad) are in neither. Of anything else one file:
+// Tiles that loaders skip (blank, bad) are in neither. The attributes tiles_written and
+// tiles_in_store (those that loaders take) of `features` differ where the caller left tiles out:
+// such a file is no whole bag. Of anything else one file:
 //   features  float32 (N, D)  the same attributes
 //   labels    int64 (N)       -1 without a label; only where the data has classes
 //   classes   strings         names of the labels
@@ -36,8 +38,9 @@ struct EmbeddingMaker {
 };
 
 // features (rows.size(), D), any float type, on the CPU; rows: their tiles in the store. DataError
-// when the counts differ, MachineError when the disk does not take it.
-void WriteSlideEmbedding(const std::filesystem::path& path, const core::TileStoreReader& store,
+// when the counts differ, MachineError when the disk does not take it. Returns whether these are
+// all tiles that loaders take.
+bool WriteSlideEmbedding(const std::filesystem::path& path, const core::TileStoreReader& store,
                          const std::vector<int64_t>& rows, const at::Tensor& features,
                          const EmbeddingMaker& maker);
 
@@ -48,13 +51,12 @@ void WriteImageEmbedding(const std::filesystem::path& path, const engine::ImageS
 
 // The form that fits the source: below `folder` one file a slide when all of the images are tiles
 // of stores (in subfolders as the stores where stems repeat), else `embedding.h5`. data: what
-// OpenImageSource was given, to find the stores again. Returns the files.
-std::vector<std::filesystem::path> WriteEmbeddings(const std::filesystem::path& folder,
-                                                   const std::filesystem::path& data,
-                                                   const engine::ImageSource& source,
-                                                   const std::vector<int64_t>& indices,
-                                                   const at::Tensor& features,
-                                                   const EmbeddingMaker& maker);
+// OpenImageSource was given, to find the stores again. Returns the files; incomplete: how many of
+// them are of a slide whose tiles are not all among `indices`.
+std::vector<std::filesystem::path> WriteEmbeddings(
+    const std::filesystem::path& folder, const std::filesystem::path& data,
+    const engine::ImageSource& source, const std::vector<int64_t>& indices,
+    const at::Tensor& features, const EmbeddingMaker& maker, int64_t* incomplete = nullptr);
 
 struct Embedding {
   at::Tensor features;                              // (N, D) fp32

@@ -2,6 +2,9 @@
 #include "eval/encoder.h"
 
 #include <fmt/format.h>
+#include <array>
+#include <charconv>
+#include <cmath>
 #include <map>
 
 #include "core/base/error.h"
@@ -40,7 +43,29 @@ std::string NameOf(const fs::path& file) {
 
 }  // namespace
 
-Encoder OpenEncoder(const fs::path& path, const std::string& name) {
+engine::Normalization ParseNormalization(const std::string& text) {
+  if (text == "auto" || text == "imagenet") return {};
+  if (text == "none") return {.mean = {0, 0, 0}, .std = {1, 1, 1}};
+  std::array<float, 6> values{};
+  const char *at = text.data(), *end = at + text.size();
+  bool good = true;
+  for (size_t i = 0; good && i < values.size(); ++i) {
+    if (i > 0) good = at != end && *at++ == ',';
+    while (at != end && *at == ' ') ++at;
+    const auto [stop, error] = std::from_chars(at, end, values[i]);
+    good = good && error == std::errc() && std::isfinite(values[i]) && (i < 3 || values[i] > 0);
+    at = stop;
+  }
+  if (!good || at != end) {
+    throw core::ConfigError(fmt::format("eval.normalization = \"{}\" is no normalisation", text),
+                            "use auto, imagenet, none, or three means and three deviations above 0 "
+                            "in 0..1, such as 0.5,0.5,0.5,0.25,0.25,0.25");
+  }
+  return {.mean = {values[0], values[1], values[2]}, .std = {values[3], values[4], values[5]}};
+}
+
+Encoder OpenEncoder(const fs::path& path, const std::string& name,
+                    const std::string& normalization) {
   const fs::path file = WeightsFile(path);
   Encoder encoder;
   encoder.name = name.empty() ? NameOf(file) : name;
@@ -66,7 +91,13 @@ Encoder OpenEncoder(const fs::path& path, const std::string& name) {
   } catch (const core::WeightsError& error) {
     throw core::WeightsError(fmt::format("{}: {}", file.string(), error.what()), error.hint());
   }
-  if (const auto found = engine::NormalizationOf(metadata)) encoder.normalization = *found;
+  if (const auto found = engine::NormalizationOf(metadata)) {
+    encoder.normalization = *found;
+    encoder.normalization_from = "file";
+  } else {
+    encoder.normalization = ParseNormalization(normalization);
+    if (normalization != "auto") encoder.normalization_from = "eval.normalization";
+  }
   encoder.net->eval();
   return encoder;
 }
@@ -79,6 +110,7 @@ Encoder RandomEncoderLike(const Encoder& other, uint64_t seed) {
   engine::InitResNet(encoder.net, seed);
   encoder.net->eval();
   encoder.normalization = other.normalization;
+  encoder.normalization_from = other.normalization_from;
   return encoder;
 }
 

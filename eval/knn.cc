@@ -23,17 +23,16 @@ at::Tensor Normalized(const at::Tensor& features) {
 }
 
 struct Nearest {
-  at::Tensor votes, index;  // (m, k), nearest first
+  at::Tensor value, index;  // (m, k), nearest first; value: what VotesOf takes
 };
 
 // `bank` and `queries` as Prepare made them.
-Nearest Search(const at::Tensor& bank, const at::Tensor& queries, int64_t k,
-               const KnnOptions& options) {
-  if (options.vote == KnnVote::kExp) {
+Nearest Search(const at::Tensor& bank, const at::Tensor& queries, int64_t k, KnnVote vote) {
+  if (vote == KnnVote::kExp) {
     auto [similarity, index] = at::topk(at::matmul(queries, bank.t()), k, 1);
     // Relative to the nearest: the winner is the same, and a low temperature cannot overflow.
     const at::Tensor best = similarity.narrow(1, 0, 1);
-    return {((similarity - best) / options.temperature).exp(), index};
+    return {similarity - best, index};
   }
   const at::Tensor squares = at::addmm(bank.square().sum(1).unsqueeze(0), queries, bank.t(), 1, -2);
   const at::Tensor index = std::get<1>(at::topk(squares, k, 1, /*largest=*/false));
@@ -42,7 +41,11 @@ Nearest Search(const at::Tensor& bank, const at::Tensor& queries, int64_t k,
       bank.index_select(0, index.flatten()).view({queries.size(0), k, bank.size(1)});
   const at::Tensor distance = (found - queries.unsqueeze(1)).square_().sum(2).sqrt_();
   const auto [sorted, order] = distance.sort(/*stable=*/true, /*dim=*/1, /*descending=*/false);
-  return {(sorted + 1e-5).reciprocal(), index.gather(1, order)};
+  return {sorted, index.gather(1, order)};
+}
+
+at::Tensor VotesOf(const at::Tensor& value, KnnVote vote, double temperature) {
+  return vote == KnnVote::kExp ? (value / temperature).exp() : (value + 1e-5).reciprocal();
 }
 
 }  // namespace
@@ -50,6 +53,14 @@ Nearest Search(const at::Tensor& bank, const at::Tensor& queries, int64_t k,
 at::Tensor KnnPredictMany(const at::Tensor& bank, const at::Tensor& bank_labels,
                           const at::Tensor& queries, int64_t classes,
                           const std::vector<int64_t>& ks, const KnnOptions& options) {
+  return KnnPredictMany(bank, bank_labels, queries, classes, ks,
+                        std::vector<double>(ks.size(), options.temperature), options);
+}
+
+at::Tensor KnnPredictMany(const at::Tensor& bank, const at::Tensor& bank_labels,
+                          const at::Tensor& queries, int64_t classes,
+                          const std::vector<int64_t>& ks, const std::vector<double>& temperatures,
+                          const KnnOptions& options) {
   if (bank.dim() != 2 || queries.dim() != 2 || bank.size(0) == 0 ||
       bank.size(1) != queries.size(1) || bank_labels.numel() != bank.size(0)) {
     throw core::DataError("kNN needs features (N,D) with N labels, and queries (M,D)",
@@ -59,16 +70,23 @@ at::Tensor KnnPredictMany(const at::Tensor& bank, const at::Tensor& bank_labels,
     if (k >= 1) continue;
     throw core::ConfigError(fmt::format("kNN with k = {}", k), "use a k of 1 or more");
   }
+  if (temperatures.size() != ks.size()) {
+    throw core::ConfigError(
+        fmt::format("kNN with {} k and {} temperatures", ks.size(), temperatures.size()),
+        "give each k its temperature");
+  }
   const at::NoGradGuard no_grad;
   const int64_t lists = static_cast<int64_t>(ks.size()), count = queries.size(0);
   const at::Tensor labels = bank_labels.to(at::kLong);
   at::Tensor predicted = at::empty({lists, count}, labels.options());
   if (ks.empty() || count == 0) return predicted;
-  // Ascending, so that each k adds its votes to those of the k before.
+  // Ascending within a temperature, so that each k adds its votes to those of the k before.
   std::vector<size_t> order(ks.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return ks[a] < ks[b]; });
-  const int64_t most = std::min(ks[order.back()], bank.size(0));
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return std::pair(temperatures[a], ks[a]) < std::pair(temperatures[b], ks[b]);
+  });
+  const int64_t most = std::min(*std::max_element(ks.begin(), ks.end()), bank.size(0));
   // Euclidean distances do not change when all rows are moved; their digits do.
   const bool exp_vote = options.vote == KnnVote::kExp;
   const at::Tensor centre = exp_vote ? at::Tensor() : bank.to(at::kFloat).mean(0, true);
@@ -80,15 +98,21 @@ at::Tensor KnnPredictMany(const at::Tensor& bank, const at::Tensor& bank_labels,
   const int64_t block = exp_vote ? options.block : std::min<int64_t>(options.block, 64);
   for (int64_t begin = 0; begin < count; begin += block) {
     const int64_t rows = std::min(block, count - begin);
-    const Nearest near = Search(keys, prepare(queries.narrow(0, begin, rows)), most, options);
+    const Nearest near = Search(keys, prepare(queries.narrow(0, begin, rows)), most, options.vote);
     const at::Tensor voted = labels.index_select(0, near.index.flatten()).view_as(near.index);
-    at::Tensor scores = at::zeros({rows, classes}, near.votes.options());
+    at::Tensor votes, scores;
     int64_t done = 0;
+    double temperature = 0;
     for (const size_t list : order) {
+      if (!votes.defined() || temperatures[list] != temperature) {
+        temperature = temperatures[list];
+        votes = VotesOf(near.value, options.vote, temperature);
+        scores = at::zeros({rows, classes}, votes.options());
+        done = 0;
+      }
       const int64_t k = std::min(ks[list], most);
       if (k > done) {
-        scores.scatter_add_(1, voted.narrow(1, done, k - done),
-                            near.votes.narrow(1, done, k - done));
+        scores.scatter_add_(1, voted.narrow(1, done, k - done), votes.narrow(1, done, k - done));
       }
       done = k;
       predicted[static_cast<int64_t>(list)].narrow(0, begin, rows).copy_(scores.argmax(1));

@@ -37,6 +37,13 @@ at::Tensor KnnPredictMany(const at::Tensor& bank, const at::Tensor& bank_labels,
                           const at::Tensor& queries, int64_t classes,
                           const std::vector<int64_t>& ks, const KnnOptions& options);
 
+// The same, each k with a temperature of its own (kExp): still one search. options.temperature is
+// not read. ConfigError unless there is one temperature a k.
+at::Tensor KnnPredictMany(const at::Tensor& bank, const at::Tensor& bank_labels,
+                          const at::Tensor& queries, int64_t classes,
+                          const std::vector<int64_t>& ks, const std::vector<double>& temperatures,
+                          const KnnOptions& options);
+
 // Share of queries predicted right, 0..1.
 double KnnAccuracy(const at::Tensor& bank, const at::Tensor& bank_labels, const at::Tensor& queries,
                    const at::Tensor& query_labels, int64_t classes, const KnnOptions& options);

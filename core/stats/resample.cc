@@ -35,15 +35,19 @@ Interval CrossedBootstrap(const SeedPatientTable& values, std::span<const double
   const size_t patients = seeds > 0 ? values.front().size() : 0;
   Interval result{kNan, kNan, kNan};
   double total = 0, weight_total = 0;
-  for (const auto& row : values) {
-    for (size_t p = 0; p < patients; ++p) {
+  int seen = 0;  // patients with a value
+  for (size_t p = 0; p < patients; ++p) {
+    const double before = weight_total;
+    for (const auto& row : values) {
       if (std::isnan(row[p])) continue;
       total += WeightOf(weights, p) * row[p];
       weight_total += WeightOf(weights, p);
     }
+    seen += weight_total > before;
   }
   if (weight_total <= 0) return result;
   result.estimate = total / weight_total;
+  if (seen < 2) return result;
 
   std::vector<double> means;
   means.reserve(static_cast<size_t>(options.draws));

@@ -17,6 +17,7 @@ struct Interval {
   double estimate = 0.0;  // weighted mean of the cells that are not n/a
   double low = 0.0;
   double high = 0.0;
+  // False where the interval is not known.
   bool Excludes(double value) const { return low > value || high < value; }
 };
 
@@ -27,7 +28,8 @@ struct BootstrapOptions {
 };
 
 // Mean over seeds and patients. weights: one a patient, empty = equal. All NaN where the table has
-// no value. Draws that meet only n/a cells are skipped.
+// no value; low and high NaN where fewer than two patients have one, for then resampling sees no
+// spread between patients and the width would be a lie. Draws that meet only n/a cells are skipped.
 Interval CrossedBootstrap(const SeedPatientTable& values, std::span<const double> weights,
                           const BootstrapOptions& options = {});
 

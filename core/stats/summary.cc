@@ -2,6 +2,7 @@
 #include "core/stats/summary.h"
 
 #include <algorithm>
+#include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <limits>
 
@@ -46,6 +47,10 @@ double Quantile(std::vector<double> values, double q) {
   const double high =
       *std::min_element(values.begin() + static_cast<std::ptrdiff_t>(above), values.end());
   return low + (position - static_cast<double>(below)) * (high - low);
+}
+
+double StudentQuantile(double q, double degrees) {
+  return boost::math::quantile(boost::math::students_t(degrees), q);
 }
 
 double CliffsDelta(std::span<const double> a, std::span<const double> b) {

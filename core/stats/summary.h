@@ -16,6 +16,9 @@ double StandardDeviation(std::span<const double> values);
 // Linear interpolation between order statistics (numpy's default). q in [0, 1].
 double Quantile(std::vector<double> values, double q);
 
+// Quantile of Student's t with this many degrees of freedom, > 0; q in (0, 1).
+double StudentQuantile(double q, double degrees);
+
 // Cliff's delta: P(a > b) - P(a < b) over all pairs; in [-1, 1]. Cliff, Psychol. Bull. 114 (1993).
 double CliffsDelta(std::span<const double> a, std::span<const double> b);
 

@@ -17,10 +17,6 @@
 
 namespace eosin::eval {
 
-const char* DistanceName(Distance distance) {
-  return distance == Distance::kCosine ? "cosine" : "euclidean";
-}
-
 void CheckRows(const at::Tensor& features) {
   if (!features.defined() || features.dim() != 2 || features.size(1) == 0 ||
       !features.is_floating_point()) {

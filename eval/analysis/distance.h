@@ -15,7 +15,6 @@ namespace eosin::eval {
 
 // kCosine: 1 - cosine similarity, 0..2 (a row of zeros is at distance 1 of all). kEuclidean: L2.
 enum class Distance { kCosine, kEuclidean };
-const char* DistanceName(Distance distance);  // "cosine", "euclidean"
 
 // DataError unless features are (N, D) floats, D > 0; unless x and y have one shape; unless labels
 // are (N) integers.

@@ -32,6 +32,7 @@ class SetSource : public engine::ImageSource {
   core::Image Read(int64_t i) const override { return set_.source->Read(At(i)); }
   std::string name(int64_t i) const override { return set_.source->name(At(i)); }
   std::string group(int64_t i) const override { return set_.source->group(At(i)); }
+  bool has_groups() const override { return set_.source->has_groups(); }
   int64_t label(int64_t i) const override { return set_.labels.at(static_cast<size_t>(i)); }
   const std::vector<std::string>& classes() const override { return set_.source->classes(); }
   std::pair<int, int> uniform_size() const override { return set_.source->uniform_size(); }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "eval/study/features.h"
 
-#include <ATen/ops/empty.h>
-#include <algorithm>
+#include <ATen/ops/from_blob.h>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -28,10 +28,9 @@ std::optional<at::Tensor> Load(const fs::path& path, const FeatureKey& key, int6
     }
     const hdf5::Dataset dataset = file.OpenDataset("features");
     if (dataset.shape().size() != 2 || dataset.shape()[0] != rows) return std::nullopt;
-    const std::vector<float> values = dataset.Read<float>();
-    at::Tensor features = at::empty(dataset.shape(), at::kFloat);
-    std::copy(values.begin(), values.end(), features.data_ptr<float>());
-    return features;
+    // The tensor takes the values over: features of a million images are held once.
+    const auto values = std::make_shared<std::vector<float>>(dataset.Read<float>());
+    return at::from_blob(values->data(), dataset.shape(), [values](void*) {}, at::kFloat);
   } catch (const core::StoreError&) {
     return std::nullopt;
   }
@@ -40,7 +39,6 @@ std::optional<at::Tensor> Load(const fs::path& path, const FeatureKey& key, int6
 void Store(const fs::path& path, const FeatureKey& key, const ImageSet& images,
            const at::Tensor& features) {
   const at::Tensor rows = features.contiguous();
-  const float* data = rows.const_data_ptr<float>();
   core::AtomicFile out(path);
   hdf5::File file = hdf5::File::Create(out.part_path());
   file.SetAttribute("format", std::string(kFormat));
@@ -48,8 +46,7 @@ void Store(const fs::path& path, const FeatureKey& key, const ImageSet& images,
   file.SetAttribute("fingerprint", key.fingerprint);
   file.SetAttribute("images", key.images);
   file.SetAttribute("settings", key.settings);
-  file.CreateDataset("features", std::vector<float>(data, data + rows.numel()),
-                     {rows.size(0), rows.size(1)})
+  file.CreateDataset("features", rows.const_data_ptr<float>(), {rows.size(0), rows.size(1)})
       .Close();
   file.CreateDataset("labels", images.labels, {images.size()}).Close();
   file.Close();

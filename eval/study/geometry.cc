@@ -2,6 +2,7 @@
 #include "eval/study/geometry.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/_unique.h>
 #include <ATen/ops/tensor.h>
 #include <algorithm>
 #include <cmath>
@@ -76,7 +77,8 @@ std::vector<Measure> MeasureGeometry(const Subject& subject, const Bench& bench)
   }
 
   std::vector<Measure> measures;
-  auto add = [&](const std::string& name, bool interval, auto&& of_member) {
+  auto add = [&](const std::string& name, bool interval, auto&& of_member,
+                 const std::string& note = "no interval: too costly at this width") {
     core::ThrowIfInterrupted();
     Measure measure;
     measure.encoder = subject.name;
@@ -96,7 +98,7 @@ std::vector<Measure> MeasureGeometry(const Subject& subject, const Bench& bench)
       measure.value = {mean(all), kNan, kNan};
       measure.n = part.set.size();
       measure.n_of = "images";
-      measure.note = "no interval: too costly at this width";
+      measure.note = note;
     }
     measures.push_back(std::move(measure));
   };
@@ -121,6 +123,18 @@ std::vector<Measure> MeasureGeometry(const Subject& subject, const Bench& bench)
       [&](size_t m, const at::Tensor& rows) { return classes(m, rows).inter; });
   add("intra / inter", true,
       [&](size_t m, const at::Tensor& rows) { return classes(m, rows).ratio; });
+  // Cosine geometry, as above; few starts, for all of it is done again a member.
+  std::vector<Agreement> found;
+  for (const at::Tensor& rows : features) {
+    const int64_t present = std::get<0>(at::_unique(labels)).size(0);
+    found.push_back(CompareLabels(
+        labels,
+        KMeans(UnitRows(rows), {.clusters = present, .starts = 4, .seed = bench.options.seed()})
+            .labels));
+  }
+  const std::string anew = "no interval: clusters are found once";
+  add("k-means clusters, NMI", false, [&](size_t m, const auto&) { return found[m].nmi; }, anew);
+  add("k-means clusters, ARI", false, [&](size_t m, const auto&) { return found[m].ari; }, anew);
   const int64_t rank = std::min<int64_t>(part.set.size(), features[0].size(1));
   add("RankMe", rank <= 768, [&](size_t m, const at::Tensor& rows) {
     return RankMe(features[m].index_select(0, rows)).item<double>();
@@ -143,7 +157,7 @@ std::vector<DriftRow> MeasureDrift(const std::vector<Subject>& subjects, const B
     core::ThrowIfInterrupted();
     const Member &a = from.members[0], &b = to.members[0];
     const at::Tensor x = a.test.index_select(0, rows), y = b.test.index_select(0, rows);
-    DriftRow row{from.name, to.name};
+    DriftRow row{from.name, to.name, part.set.size()};
     row.cka = LinearCka(x, y);
     row.cosine = x.size(1) == y.size(1) ? MeanCosine(x, y) : kNan;
     const CentroidFacts centroids = CompareCentroids(x, y, labels);

@@ -16,11 +16,13 @@ struct Subject;  // subject.h
 struct Bench;
 
 // Silhouette (cosine), Davies-Bouldin, intra- and inter-class distance and their ratio (cosine),
-// RankMe, uniformity, alignment of two augmented views. Mean over the members.
+// agreement of k-means clusters (as many as classes) with the classes, RankMe, uniformity,
+// alignment of two augmented views. Mean over the members.
 std::vector<Measure> MeasureGeometry(const Subject& subject, const Bench& bench);
 
 struct DriftRow {
   std::string a, b;   // from, to
+  int64_t n = 0;      // images
   double cka = 0;     // linear CKA of the features
   double cosine = 0;  // mean cosine of the features; NaN where widths differ
   double centroid_cosine = 0, centroid_distance = 0;  // NaN where widths differ
@@ -37,6 +39,8 @@ struct Picture {
   double trustworthiness = 0;
   int64_t points = 0;
 };
+inline constexpr int64_t kPictureImages = 4;  // below, t-SNE and UMAP are not defined
+// At least kPictureImages test images.
 std::vector<Picture> DrawPictures(const Subject& subject, const Bench& bench);
 
 struct ShiftScore {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
+#include "eval/encoder.h"
 
 namespace eosin::eval {
 
@@ -33,6 +34,9 @@ void EvalOptions::Bind(core::OptionSet& set) {
            .unit = "px",
            .min = 0,
            .max = 4096});
+  set.Add("eval.normalization", &normalization,
+          {.doc = "input of encoders whose file does not say: auto (ImageNet's, with a word), "
+                  "imagenet, none, or m,m,m,s,s,s in 0..1"});
   set.Add("eval.batch", &batch, {.doc = "images a forward pass", .min = 1});
   set.Add("eval.workers", &workers,
           {.doc = "reading threads, 0 = one less than the cores", .min = 0});
@@ -87,6 +91,7 @@ void EvalOptions::Check() const {
                                         knn_ks.size(), knn_temperatures.size()),
                             "give each k its temperature, at least one pair");
   }
+  ParseNormalization(normalization);
   auto whole = [](const std::vector<double>& values, const char* key) {
     for (const double value : values) {
       if (value != static_cast<double>(static_cast<int64_t>(value))) {

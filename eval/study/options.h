@@ -27,6 +27,8 @@ struct EvalOptions {
   bool groups_per_class = false;
   bool drop_duplicates = false;
   int64_t size = 0;  // px; 0 = the images' own size up to 224, else 224
+  // Of encoders whose file does not say: auto | imagenet | none | m,m,m,s,s,s.
+  std::string normalization = "auto";
   int64_t batch = 64;
   int64_t workers = 0;  // 0 = one less than the cores
 

@@ -25,6 +25,8 @@ std::string Cell(const Measure& measure) {
   if (std::isfinite(measure.value.low)) {
     text += fmt::format(" [{}, {}]", Shown(measure.value.low, measure.unit),
                         Shown(measure.value.high, measure.unit));
+  } else if (!measure.table.empty()) {
+    text += " [-]";  // an accuracy of one group
   }
   return text;
 }
@@ -90,9 +92,13 @@ void AddComparisons(core::HtmlPage& page, const EvalResult& result) {
     plot.rows.push_back({fmt::format("{} - {}: {}", c.a, c.b, c.measure), c.difference.estimate,
                          c.difference.low, c.difference.high, "", c.measure == "linear probe"});
   }
-  page.AddFigure(plot.Svg(),
-                 "An interval that reaches over 0 shows no difference. Intervals are not adjusted "
-                 "for the number of comparisons; the linear probe (diamond) is the headline.");
+  page.AddFigure(
+      plot.Svg(),
+      "An interval that reaches over 0 shows no difference. Intervals are not adjusted "
+      "for the number of comparisons; the linear probe (diamond) is the headline." +
+          (result.can_show()
+               ? ""
+               : fmt::format(" Over fewer than {} groups no interval shows one.", kGroupsToShow)));
 }
 
 void AddTransfer(core::HtmlPage& page, const EvalResult& result) {
@@ -229,7 +235,7 @@ std::string ResultsCsv(const EvalResult& result) {
           std::pair{"centroid distance", d.centroid_distance},
           std::pair{"centroid geometry", d.centroid_geometry}}) {
       text += core::CsvRow({pair, std::string("drift, ") + name, Number(value), "", "", "",
-                            std::to_string(result.test), "images", ""});
+                            std::to_string(d.n), "images", ""});
     }
     for (size_t s = 0; s < d.stages.size(); ++s) {
       text += core::CsvRow({pair, "drift, weights of " + d.stages[s], Number(d.weight_change[s]),
@@ -245,6 +251,7 @@ void WriteEvalReport(const EvalResult& result, const std::string& config_toml,
                       fmt::format("{} training, {} test images in {} groups, {} px", result.train,
                                   result.test, result.test_groups, result.size));
   const bool shown =
+      result.can_show() &&
       std::any_of(result.comparisons.begin(), result.comparisons.end(),
                   [](const Comparison& c) { return c.measure == "linear probe" && c.better(); });
   std::string verdict;
@@ -264,10 +271,11 @@ void WriteEvalReport(const EvalResult& result, const std::string& config_toml,
   AddTransfer(page, result);
   AddShifts(page, result);
   page.AddHeading("Geometry of the features");
-  AddScores(page, result, false,
-            "On test images. Silhouette, distances: cosine. Lower is better for Davies-Bouldin, "
-            "intra / inter, uniformity and alignment (two SimCLR views). [95 % interval]: "
-            "jackknife over blocks of groups. RankMe compares runs of one method only.");
+  AddScores(
+      page, result, false,
+      "On test images. Silhouette, distances, k-means: cosine. Lower is better for Davies-Bouldin, "
+      "intra / inter, uniformity and alignment (two SimCLR views). [95 % interval]: "
+      "jackknife over blocks of groups. RankMe compares runs of one method only.");
   AddDrift(page, result);
   AddPictures(page, result);
   if (result.classes.size() <= 20) {
@@ -287,10 +295,11 @@ void WriteEvalReport(const EvalResult& result, const std::string& config_toml,
   page.AddDetails("Split", result.split);
   std::vector<std::vector<std::string>> rows;
   for (const EncoderFacts& e : result.encoders) {
-    rows.push_back(
-        {e.name, e.source, e.architecture, fmt::format("{:g}", e.l2), e.fingerprint.substr(0, 16)});
+    rows.push_back({e.name, e.source, e.architecture, e.normalization, fmt::format("{:g}", e.l2),
+                    e.fingerprint.substr(0, 16)});
   }
-  page.AddTable({"encoder", "weights", "architecture", "probe l2", "fingerprint"}, rows,
+  page.AddTable({"encoder", "weights", "architecture", "normalisation", "probe l2", "fingerprint"},
+                rows,
                 {.caption = "The backbones are frozen: each fingerprint (SHA-256 of all weights "
                             "and statistics) was the same before and after."});
   page.AddDetails("config.toml", config_toml);

@@ -4,6 +4,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -26,14 +27,31 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-// A new folder, or one of an evaluation that goes on.
+constexpr const char* kExports = "embeddings.part";  // until all encoders are there
+
+// A new folder, or one of an evaluation that goes on: it stays as it is until StartOver.
 engine::RunFolder OpenOut(const std::string& out, const std::string& config) {
   if (!fs::exists(fs::path(out) / "state.json")) {
     return engine::RunFolder::Create(out, "eval", config);
   }
-  engine::RunFolder run = engine::RunFolder::Open(out, "eval");
+  return engine::RunFolder::Open(out, "eval");
+}
+
+// From here on the folder is of this config: no longer finished, and without another's results.
+void StartOver(const engine::RunFolder& run, const std::string& config) {
+  // As RunFolder writes it.
+  core::WriteFileAtomic(run / "state.json",
+                        Json{{"kind", "eval"}, {"finished", false}}.dump(2) + "\n");
+  if (core::ReadFile(run.config()) != config) {
+    for (const char* name : {"results.csv", "report.html"}) fs::remove(run / name);
+  }
   core::WriteFileAtomic(run.config(), config);
-  return run;
+  fs::remove_all(run / kExports);
+}
+
+void Warn(const std::string& sentence, EvalResult* result) {
+  core::LogWarning(sentence);
+  result->warnings.push_back(sentence);
 }
 
 int64_t InputSize(const EvalOptions& options, const Split& split) {
@@ -93,12 +111,12 @@ void HandleDuplicates(const EvalOptions& options, Split* split, ImageHashes* has
   } else {
     text += ": scores are too good. --set eval.drop_duplicates=true leaves them out of training.";
   }
-  core::LogWarning(text);
-  result->warnings.push_back(text);
+  Warn(text, result);
 }
 
-// The features of all labelled images in the layout that CLAM and TRIDENT users read.
-void ExportEmbeddings(const Subject& subject, const Bench& bench, const fs::path& folder) {
+// The features of the split's images in the layout that CLAM and TRIDENT users read. Returns how
+// many files are of a slide whose tiles are not all there.
+int64_t ExportEmbeddings(const Subject& subject, const Bench& bench, const fs::path& folder) {
   const Member& member = subject.members[0];
   const Split& split = bench.split;
   const EmbeddingMaker maker{subject.name, member.fingerprint, member.encoder.normalization,
@@ -113,15 +131,19 @@ void ExportEmbeddings(const Subject& subject, const Bench& bench, const fs::path
   append(split.val, member.val);
   const bool other = !bench.options.test.empty();
   if (!other) append(split.test, member.test);
+  int64_t incomplete = 0;
   // In the order of the source, whatever the split.
   const at::Tensor order = at::tensor(indices, at::kLong).argsort();
   WriteEmbeddings(folder, bench.options.data, *split.train.source,
                   ToVector(at::tensor(indices, at::kLong).index_select(0, order)),
-                  at::cat(features).index_select(0, order), maker);
+                  at::cat(features).index_select(0, order), maker, &incomplete);
   if (other) {
+    int64_t of_test = 0;
     WriteEmbeddings(folder / "test", bench.options.test, *split.test.source, split.test.indices,
-                    member.test, maker);
+                    member.test, maker, &of_test);
+    incomplete += of_test;
   }
+  return incomplete;
 }
 
 // A fine-tune, or what an earlier process left of it.
@@ -211,6 +233,20 @@ std::string Points(const core::Interval& difference) {
                      difference.estimate < 0 ? -difference.low : difference.high);
 }
 
+std::string Describe(const Encoder& encoder) {
+  const engine::Normalization& n = encoder.normalization;
+  return fmt::format("{} ({}; {})", encoder.normalization_from, fmt::join(n.mean, ", "),
+                     fmt::join(n.std, ", "));
+}
+
+std::string SignedPoints(const core::Interval& difference) {
+  if (!std::isfinite(difference.low)) {
+    return fmt::format("{:+.1f} points [interval not known]", difference.estimate);
+  }
+  return fmt::format("{:+.1f} points [{:.1f}, {:.1f}]", difference.estimate, difference.low,
+                     difference.high);
+}
+
 std::vector<double> Confusion(const std::vector<int64_t>& predicted,
                               const std::vector<int64_t>& labels, size_t classes) {
   std::vector<double> counts(classes * classes);
@@ -230,26 +266,37 @@ const Measure* EvalResult::Find(const std::string& encoder, const std::string& m
 }
 
 std::vector<std::string> MakeVerdict(const EvalResult& result) {
+  const std::string unit = result.grouped ? "group" : "image";
   const std::string on =
-      fmt::format("on these {} test {}", result.test_groups, result.grouped ? "groups" : "images");
+      fmt::format("on {} {} test {}{}", result.test_groups == 1 ? "this" : "these",
+                  result.test_groups, unit, result.test_groups == 1 ? "" : "s");
   std::vector<std::string> sentences;
   std::set<std::string> against_pixels;  // one k is enough
   for (const Comparison& c : result.comparisons) {
     const bool pixels = c.b == "raw pixels";
     if (pixels ? !against_pixels.insert(c.a).second : c.measure != "linear probe") continue;
     const std::string by = pixels ? c.measure : "linear probe";
+    if (!result.can_show()) {
+      sentences.push_back(
+          fmt::format("{} less {}: {} {} ({}).", c.a, c.b, SignedPoints(c.difference), on, by));
+      continue;
+    }
     sentences.push_back(
         c.better()
             ? fmt::format("{} is above {} by {} {} ({}).", c.a, c.b, Points(c.difference), on, by)
         : c.worse()
             ? fmt::format("{} is below {} by {} {} ({}).", c.a, c.b, Points(c.difference), on, by)
-            : fmt::format("Between {} and {} no difference is shown {}: {:+.1f} points "
-                          "[{:.1f}, {:.1f}] ({}).",
-                          c.a, c.b, on, c.difference.estimate, c.difference.low, c.difference.high,
-                          by));
+            : fmt::format("Between {} and {} no difference is shown {}: {} ({}).", c.a, c.b, on,
+                          SignedPoints(c.difference), by));
   }
   if (sentences.empty()) {
     sentences.push_back("Only random initialisations were measured: give encoders to compare.");
+  } else if (!result.can_show()) {
+    sentences.insert(
+        sentences.begin(),
+        fmt::format("So few test {}s cannot show a difference, whatever the scores: {} "
+                    "where {} or more are needed.",
+                    unit, result.test_groups, kGroupsToShow));
   }
   return sentences;
 }
@@ -279,20 +326,27 @@ EvalResult RunEval(const EvalOptions& options) {
   for (const Subject& subject : subjects) {
     const std::string seen =
         SeenInPretraining(subject.name, subject.members[0].encoder.source, options);
-    if (seen.empty()) continue;
-    core::LogWarning(seen);
-    result.warnings.push_back(seen);
+    if (!seen.empty()) Warn(seen, &result);
+    const Encoder& encoder = subject.members[0].encoder;
+    if (!subject.random && encoder.normalization_from == "assumed ImageNet") {
+      core::LogInfo(
+          fmt::format("{}: its file does not say how its input is normalised; assumed ImageNet's "
+                      "mean and deviation (--set eval.normalization=... otherwise)",
+                      subject.name));
+    }
   }
   ImageHashes hashes = HashImages(split, workers);
   HandleDuplicates(options, &split, &hashes, &result);
+  for (const std::string& sentence : CheckClasses(split)) Warn(sentence, &result);
+  StartOver(run, config);
   result.split = split.Describe();
   core::LogInfo(result.split);
   if (!split.grouped) {
-    result.warnings.push_back(
+    Warn(
         "Groups are unknown: every picture counts as its own. Where several come from one patient "
-        "or slide, the "
-        "split leaks and intervals are too narrow: name groups in an index.csv (column `group`).");
-    core::LogWarning(result.warnings.back());
+        "or slide, the split leaks and intervals are too narrow: name groups in an index.csv "
+        "(column `group`).",
+        &result);
   }
   WriteSplit(split, run / "split.csv");
   run.AddProvenance({{"device", compute.Describe()}});
@@ -309,15 +363,32 @@ EvalResult RunEval(const EvalOptions& options) {
   for (const Subject& subject : subjects) result.subjects.push_back(subject.name);
   result.subjects.push_back("raw pixels");
 
+  const bool pictures = options.pictures && result.test >= kPictureImages;
+  if (options.pictures && !pictures) {
+    Warn(fmt::format("No pictures: they need {} test images or more, and there are {}.",
+                     kPictureImages, result.test),
+         &result);
+  }
+  bool incomplete_said = false;
   for (Subject& subject : subjects) {
     EmbedSubject(&subject, bench);
     if (!subject.random) {
-      ExportEmbeddings(subject, bench, run.path() / "embeddings" / FileName(subject.name));
+      const int64_t incomplete =
+          ExportEmbeddings(subject, bench, run.path() / kExports / FileName(subject.name));
+      if (incomplete > 0 && !incomplete_said) {
+        core::LogInfo(
+            fmt::format("embeddings/ holds a part of the tiles only of {} slides (attributes "
+                        "tiles_written and tiles_in_store): no whole bags for CLAM or TRIDENT",
+                        incomplete));
+        incomplete_said = true;  // the same of every encoder
+      }
     }
     auto add = [&](std::vector<Measure> measures) {
       for (Measure& measure : measures) result.measures.push_back(std::move(measure));
     };
-    add(MeasureFrozen(&subject, bench, &result.warnings));
+    std::vector<std::string> warnings;
+    add(MeasureFrozen(&subject, bench, &warnings));
+    for (const std::string& sentence : warnings) Warn(sentence, &result);
     const Member& first = subject.members[0];
     result.confusion.emplace_back(
         subject.name, Confusion(first.predicted, split.test.labels, split.classes.size()));
@@ -326,7 +397,7 @@ EvalResult RunEval(const EvalOptions& options) {
       result.shifts.push_back(MeasureStainShift(subject, bench));
       add(result.shifts.back().measures);
     }
-    if (options.pictures) {
+    if (pictures) {
       for (Picture& picture : DrawPictures(subject, bench)) {
         result.pictures.push_back(std::move(picture));
       }
@@ -335,7 +406,7 @@ EvalResult RunEval(const EvalOptions& options) {
     for (Member& member : subject.members) {
       member.train = member.val = at::Tensor();  // large, and no longer needed
       result.encoders.push_back({member.encoder.name, member.encoder.source, subject.like,
-                                 member.fingerprint, member.l2});
+                                 member.fingerprint, Describe(member.encoder), member.l2});
     }
   }
   for (Measure& measure : MeasurePixels(bench)) result.measures.push_back(std::move(measure));
@@ -344,6 +415,9 @@ EvalResult RunEval(const EvalOptions& options) {
   Compare(subjects, bench, &result);
   result.reused = cache.reused();
   result.verdict = MakeVerdict(result);
+  // As a whole, so that no encoder of an earlier run stays.
+  core::MakeFolder(run / kExports);
+  core::ReplaceFolder(run / kExports, run / "embeddings");
   core::WriteFileAtomic(run / "results.csv", ResultsCsv(result));
   WriteEvalReport(result, config, run / "report.html");
   run.MarkFinished();

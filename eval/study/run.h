@@ -4,14 +4,18 @@
 // into options.out:
 //   config.toml, log.txt, provenance.json
 //   split.csv            image, class, group, part
-//   embeddings/<encoder>/  features of all images, as CLAM and TRIDENT users read them
-//                        (embedding_file.h)
+//   embeddings/<encoder>/  features of the images of the split, as CLAM and TRIDENT users read them
+//                        (embedding_file.h). Images without a label, dropped duplicates and those
+//                        beyond eval.train_images or eval.test_images are not among them: a slide's
+//                        file then has tiles_written < tiles_in_store
 //   cache/               features of each set, views and shifts (study/features.h): a rerun reuses
 //                        those that still fit; may be deleted
 //   finetune/*.json      finished fine-tunes, reused by a rerun
 //   results.csv          encoder, measure, value, low, high, n, ...: one row each
 //   report.html
-// A run that was stopped goes on with the same command.
+// A run that was stopped goes on with the same command. config.toml is written once the split and
+// the encoders are accepted, and results of another config.toml are removed then: until state.json
+// says finished, the results are not all of them.
 #pragma once
 
 #include <string>
@@ -40,7 +44,8 @@ struct TransferCurve {
 
 struct EncoderFacts {
   std::string name, source, architecture, fingerprint;
-  double l2 = 0;  // of the linear probe
+  std::string normalization;  // mean and deviation, and where they come from
+  double l2 = 0;              // of the linear probe
 };
 
 struct EvalResult {
@@ -61,13 +66,16 @@ struct EvalResult {
   std::vector<std::string> verdict;   // plain sentences, the first ones what matters
   std::vector<std::string> warnings;  // duplicates, groups of one image, no convergence
 
+  // Enough groups that an interval may show a difference (kGroupsToShow).
+  bool can_show() const { return test_groups >= kGroupsToShow; }
   const Measure* Find(const std::string& encoder, const std::string& measure) const;
 };
 
 // Throws ConfigError, DataError, WeightsError, MachineError, InterruptedError.
 EvalResult RunEval(const EvalOptions& options);
 
-// The sentences at the top, from comparisons of the linear probe and of kNN.
+// The sentences at the top, from comparisons of the linear probe and of kNN. None says that a
+// difference is shown on fewer than kGroupsToShow groups.
 std::vector<std::string> MakeVerdict(const EvalResult& result);
 
 }  // namespace eosin::eval

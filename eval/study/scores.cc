@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/philox.h"
+#include "core/stats/summary.h"
 
 namespace eosin::eval {
 namespace {
@@ -57,6 +58,19 @@ std::vector<double> GroupShares(const std::vector<int64_t>& predicted,
   return right;
 }
 
+core::SeedPatientTable MeanTable(const std::vector<core::SeedPatientTable>& tables) {
+  core::SeedPatientTable mean = tables.at(0);
+  for (size_t t = 1; t < tables.size(); ++t) {
+    for (size_t r = 0; r < mean.size(); ++r) {
+      for (size_t c = 0; c < mean[r].size(); ++c) mean[r][c] += tables[t].at(r).at(c);
+    }
+  }
+  for (auto& row : mean) {
+    for (double& value : row) value /= static_cast<double>(tables.size());
+  }
+  return mean;
+}
+
 Measure AccuracyMeasure(const std::string& encoder, const std::string& name,
                         core::SeedPatientTable table, const Grouping& grouping, int64_t draws,
                         uint64_t seed) {
@@ -75,12 +89,13 @@ core::Interval Difference(const Measure& a, const Measure& b, const Grouping& gr
                           int64_t draws, uint64_t seed) {
   core::SeedPatientTable left = a.table, right = b.table;
   const size_t rows = std::max(left.size(), right.size());
-  if (left.empty() || right.empty() || rows % left.size() != 0 || rows % right.size() != 0) {
+  const auto pairs = [&](size_t height) { return height == 1 || height == rows; };
+  if (left.empty() || right.empty() || !pairs(left.size()) || !pairs(right.size())) {
     throw core::DataError("two scores have repetitions that do not pair",
                           "compare scores of one protocol");
   }
   for (core::SeedPatientTable* table : {&left, &right}) {
-    for (size_t i = 0; table->size() < rows; ++i) table->push_back((*table)[i]);
+    table->resize(rows, std::vector<double>(table->front()));
   }
   return Percent(core::PairedDifference(left, right, grouping.sizes, Bootstrap(draws, seed)));
 }
@@ -115,7 +130,7 @@ core::Interval Jackknife(const Grouping& grouping, uint64_t seed, int64_t* block
   const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
   double square = 0;
   for (const double v : values) square += (v - mean) * (v - mean);
-  const double margin = 1.96 * std::sqrt((n - 1) / n * square);
+  const double margin = core::StudentQuantile(0.975, n - 1) * std::sqrt((n - 1) / n * square);
   result.low = result.estimate - margin;
   result.high = result.estimate + margin;
   return result;

@@ -38,19 +38,28 @@ struct Measure {
   std::string note;              // e.g. "not converged"
 };
 
+// An interval over fewer groups cannot show a difference: even if all n groups agreed in sign, that
+// happens by chance with p = 2 / 2^n, below .05 from 6 groups on.
+inline constexpr int64_t kGroupsToShow = 6;
+
+// The mean of tables of one shape, cell by cell.
+core::SeedPatientTable MeanTable(const std::vector<core::SeedPatientTable>& tables);
+
 // Image-level accuracy in percent of a table of group shares.
 Measure AccuracyMeasure(const std::string& encoder, const std::string& name,
                         core::SeedPatientTable table, const Grouping& grouping, int64_t draws,
                         uint64_t seed);
 
-// a - b in points over the same groups. Tables of different height are paired by repeating both to
-// their least common multiple when one of them has a single row; else repetitions pair one by one.
-// Both must come from the same grouping.
+// a - b in points over the same groups. Repetitions pair one by one: row i of both must be the same
+// draw of shots, or seed. A table of one row (an encoder that was not drawn) stands against every
+// row of the other; any other difference in height is refused, for copies of a row would be
+// resampled as if they were witnesses of their own. Both must come from the same grouping.
 core::Interval Difference(const Measure& a, const Measure& b, const Grouping& grouping,
                           int64_t draws, uint64_t seed);
 
 // value(images) on all images, and a 95 % interval from leaving out one of up to 20 blocks of
-// groups at a time: estimate +- 1.96 standard errors (Efron & Tibshirani 1993, chapter 11). NaN
+// groups at a time: estimate +- t standard errors, t of Student's distribution with blocks - 1
+// degrees of freedom (Efron & Tibshirani 1993, chapter 11). NaN
 // interval when there are fewer than 3 groups or the measure is undefined without a block.
 core::Interval Jackknife(const Grouping& grouping, uint64_t seed, int64_t* blocks,
                          const std::function<double(const std::vector<int64_t>& images)>& value);

@@ -27,14 +27,6 @@ std::set<std::string> GroupSet(const ImageSet& set) {
   return {groups.begin(), groups.end()};
 }
 
-// Several images a group, by more than the chance that file names of two class folders agree.
-bool HasRealGroups(const ImageSet& set) {
-  if (static_cast<int64_t>(GroupSet(set).size()) == set.size()) return false;
-  return std::any_of(set.indices.begin(), set.indices.end(), [&](int64_t i) {
-    return set.source->group(i) != fs::path(set.source->name(i)).stem().string();
-  });
-}
-
 // All labelled images of a source; `classes` maps its labels, or takes them.
 ImageSet Labelled(const fs::path& path, std::vector<std::string>* classes) {
   ImageSet set;
@@ -67,19 +59,23 @@ ImageSet Labelled(const fs::path& path, std::vector<std::string>* classes) {
 }
 
 // What the images' own column `split` says, one value an image of the source; empty when there is
-// none.
+// none, or nothing in it.
 std::vector<std::string> SplitColumn(const fs::path& data, const engine::ImageSource& source) {
   std::vector<std::string> values;
+  bool any = false;
   for (int64_t i = 0; i < source.size(); ++i) {
-    std::string value = source.split(i);
-    if (value.empty() && values.empty()) return {};
+    values.push_back(source.split(i));
+    any = any || !values.back().empty();
+  }
+  if (!any) return {};
+  for (int64_t i = 0; i < source.size(); ++i) {
+    std::string& value = values[static_cast<size_t>(i)];
     if (value == "valid" || value == "validation") value = "val";
     if (value != "train" && value != "val" && value != "test") {
       throw core::DataError(fmt::format("{}: {} has split = \"{}\"", (data / "index.csv").string(),
                                         source.name(i), value),
-                            "the column `split` holds train, val or test");
+                            "the column `split` holds train, val or test for every image");
     }
-    values.push_back(std::move(value));
   }
   return values;
 }
@@ -123,8 +119,9 @@ void SplitByGroup(const ImageSet& all, const SplitOptions& options, Split* split
 }
 
 void RefuseLeak(const ImageSet& a, const char* a_name, const ImageSet& b, const char* b_name) {
+  if (a.size() == 0 || b.size() == 0) return;
   // Across two sources a picture's own name is no group: 1.png may lie in both.
-  if (a.source != b.source && !HasRealGroups(a) && !HasRealGroups(b)) return;
+  if (a.source != b.source && !a.source->has_groups() && !b.source->has_groups()) return;
   const std::set<std::string> first = GroupSet(a);
   std::vector<std::string> common;
   for (const std::string& group : GroupSet(b)) {
@@ -222,7 +219,7 @@ Split MakeSplit(const fs::path& data, const fs::path& test, const SplitOptions& 
     split.how = fmt::format("Groups drawn with seed {}: {:.0f} % test, {:.0f} % val, rest train.",
                             options.seed, 100 * options.test_share, 100 * options.val_share);
   }
-  split.grouped = HasRealGroups(all) || HasRealGroups(split.test);
+  split.grouped = all.source->has_groups() && split.test.source->has_groups();
   RefuseLeak(split.train, "train", split.test, "test");
   RefuseLeak(split.val, "val", split.test, "test");
   RefuseLeak(split.train, "train", split.val, "val");
@@ -236,12 +233,37 @@ Split MakeSplit(const fs::path& data, const fs::path& test, const SplitOptions& 
                             "correct the column `split` of index.csv, or give more groups");
     }
   }
-  const std::set<int64_t> known(split.train.labels.begin(), split.train.labels.end());
-  if (known.size() < 2) {
+  CheckClasses(split);
+  return split;
+}
+
+std::vector<std::string> CheckClasses(const Split& split) {
+  const std::set<int64_t> learnt(split.train.labels.begin(), split.train.labels.end());
+  const std::set<int64_t> tested(split.test.labels.begin(), split.test.labels.end());
+  if (learnt.size() < 2) {
     throw core::DataError("the training part holds images of one class only",
                           "give more groups, or another --set eval.seed");
   }
-  return split;
+  const auto missing = [&](const std::set<int64_t>& has, const std::set<int64_t>& lacks) {
+    std::string names;
+    for (const int64_t label : has) {
+      if (lacks.count(label) != 0) continue;
+      names += (names.empty() ? "" : ", ") + split.classes[static_cast<size_t>(label)];
+    }
+    return names;
+  };
+  std::vector<std::string> sentences;
+  if (const std::string names = missing(tested, learnt); !names.empty()) {
+    sentences.push_back(fmt::format(
+        "Test images of {} have no training image of their class and cannot be told right: give "
+        "more groups or images, or another --set eval.seed.",
+        names));
+  }
+  if (const std::string names = missing(learnt, tested); !names.empty()) {
+    sentences.push_back(
+        fmt::format("The test part holds no image of {}: the scores say nothing about it.", names));
+  }
+  return sentences;
 }
 
 ImageHashes HashImages(const Split& split, int workers) {

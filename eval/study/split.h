@@ -2,7 +2,8 @@
 // Which labelled images an evaluation learns from, tunes on and tests on. No group (patient, slide)
 // is on two sides. In this order:
 //   another set is given for testing: `data` is train, `test` is test, there is no val;
-//   `data` is a folder whose index.csv has a column `split` (train | val | test): as it says;
+//   `data` is a folder whose index.csv has a column `split` (train | val | test): as it says, for
+//   every image;
 //   else the groups are drawn, by Philox: test, val and the rest train.
 // Images without a label are left out.
 #pragma once
@@ -37,7 +38,7 @@ struct Split {
   std::vector<std::string> classes;
   ImageSet train, val, test;  // val may be empty
   std::string how;            // one sentence
-  bool grouped = false;       // groups are known: not just every picture its own
+  bool grouped = false;       // groups of all images are known: not just every picture its own
   // Lines: images, groups and images a class of each part.
   std::string Describe() const;
 };
@@ -52,10 +53,16 @@ struct SplitOptions {
 };
 
 // test: empty, or another set. Throws DataError when there are fewer than two classes or groups,
-// when a class of the test set is not in the training set, when a part is empty, and when a group
-// lies on two sides. Two sets of ungrouped pictures may share file names: that is no leak.
+// when the test set names a class that the training set does not name, when a part is empty, when
+// CheckClasses does, and when a group lies on two sides. Two sets of ungrouped pictures may share
+// file names: that is no leak.
 Split MakeSplit(const std::filesystem::path& data, const std::filesystem::path& test,
                 const SplitOptions& options);
+
+// Sentences about classes that are in the test part alone, or in the training part alone: what the
+// draw of groups, thinning or dropped duplicates may leave. Throws DataError when the training part
+// holds one class only.
+std::vector<std::string> CheckClasses(const Split& split);
 
 // Reads every image once (by `workers` threads).
 struct ImageHashes {

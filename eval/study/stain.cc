@@ -24,6 +24,7 @@ class ShiftedSource : public engine::ImageSource {
   core::Image Read(int64_t i) const override { return core::ApplyShift(source_.Read(i), shift_); }
   std::string name(int64_t i) const override { return source_.name(i); }
   std::string group(int64_t i) const override { return source_.group(i); }
+  bool has_groups() const override { return source_.has_groups(); }
   int64_t label(int64_t i) const override { return source_.label(i); }
   const std::vector<std::string>& classes() const override { return source_.classes(); }
   std::pair<int, int> uniform_size() const override { return source_.uniform_size(); }

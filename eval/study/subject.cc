@@ -19,6 +19,10 @@
 namespace eosin::eval {
 namespace {
 
+// Part of every key of the feature cache. Raise it with each change to what features of given
+// settings are: reading and resizing images, view recipes and their draws, stain shifts, networks.
+constexpr int kFeatureVersion = 1;
+
 std::string Architecture(const Encoder& encoder) {
   const engine::ResNetOptions& net = encoder.net->options();
   return fmt::format("{}, {} stem{}", net.arch, net.stem,
@@ -30,12 +34,40 @@ std::string KnnName(size_t i, const EvalOptions& options) {
                      options.knn_temperatures[i]);
 }
 
-std::vector<int64_t> Knn(size_t i, const at::Tensor& train, const at::Tensor& test,
-                         const Bench& bench) {
-  return ToVector(KnnPredict(train, bench.split.train.Labels(), test,
-                             static_cast<int64_t>(bench.split.classes.size()),
-                             {.k = static_cast<int64_t>(bench.options.knn_ks[i]),
-                              .temperature = bench.options.knn_temperatures[i]}));
+// Predictions of the test set for each k and its temperature, from one search.
+std::vector<std::vector<int64_t>> Knn(const at::Tensor& train, const at::Tensor& test,
+                                      const Bench& bench) {
+  const EvalOptions& options = bench.options;
+  const at::Tensor all = KnnPredictMany(
+      train, bench.split.train.Labels(), test, static_cast<int64_t>(bench.split.classes.size()),
+      {options.knn_ks.begin(), options.knn_ks.end()}, options.knn_temperatures, KnnOptions{});
+  std::vector<std::vector<int64_t>> predicted;
+  for (int64_t i = 0; i < all.size(0); ++i) predicted.push_back(ToVector(all[i]));
+  return predicted;
+}
+
+// Accuracies of kNN; features: of the training and of the test images, one pair a repetition.
+std::vector<Measure> MeasureKnn(const std::string& name,
+                                const std::vector<std::pair<at::Tensor, at::Tensor>>& features,
+                                const Bench& bench) {
+  const EvalOptions& options = bench.options;
+  std::vector<core::SeedPatientTable> tables(options.knn_ks.size());
+  for (const auto& [train, test] : features) {
+    const auto predicted = Knn(train, test, bench);
+    for (size_t i = 0; i < tables.size(); ++i) {
+      tables[i].push_back(GroupShares(predicted[i], bench.split.test.labels, bench.grouping));
+    }
+  }
+  std::vector<Measure> measures;
+  for (size_t i = 0; i < tables.size(); ++i) {
+    measures.push_back(AccuracyMeasure(name, KnnName(i, options), std::move(tables[i]),
+                                       bench.grouping, options.draws, options.seed()));
+    const int64_t bank = bench.split.train.size();
+    if (static_cast<int64_t>(options.knn_ks[i]) > bank) {
+      measures.back().note = fmt::format("k = {}: no more training images", bank);
+    }
+  }
+  return measures;
 }
 
 // The probe with the l2 that is best on val; of equal ones the strongest.
@@ -86,9 +118,10 @@ EmbedOptions Bench::Embedding(const Encoder& encoder,
 
 std::string Bench::Settings(const Encoder& encoder) const {
   const engine::Normalization& n = encoder.normalization;
-  return fmt::format("size {}, {}, {}, mean {} {} {}, std {} {} {}", size,
-                     compute.bf16 ? "bf16" : "fp32", compute.device.is_cuda() ? "cuda" : "cpu",
-                     n.mean[0], n.mean[1], n.mean[2], n.std[0], n.std[1], n.std[2]);
+  return fmt::format("version {}, size {}, {}, {}, mean {} {} {}, std {} {} {}", kFeatureVersion,
+                     size, compute.bf16 ? "bf16" : "fp32",
+                     compute.device.is_cuda() ? "cuda" : "cpu", n.mean[0], n.mean[1], n.mean[2],
+                     n.std[0], n.std[1], n.std[2]);
 }
 
 std::vector<Subject> MakeSubjects(const EvalOptions& options, int64_t size) {
@@ -98,7 +131,7 @@ std::vector<Subject> MakeSubjects(const EvalOptions& options, int64_t size) {
     Subject subject;
     subject.members.emplace_back();
     Encoder& encoder = subject.members[0].encoder;
-    encoder = OpenEncoder(path);
+    encoder = OpenEncoder(path, "", options.normalization);
     const std::string name = encoder.name;
     for (int i = 2; !names.insert(FileName(encoder.name)).second; ++i) {
       encoder.name = fmt::format("{}_{}", name, i);
@@ -179,23 +212,24 @@ std::vector<Measure> MeasureFrozen(Subject* subject, const Bench& bench,
   auto shares = [&](const std::vector<int64_t>& predicted) {
     return GroupShares(predicted, split.test.labels, bench.grouping);
   };
-  for (size_t i = 0; i < options.knn_ks.size(); ++i) {
-    core::SeedPatientTable table;
-    for (const Member& member : subject->members) {
-      table.push_back(shares(Knn(i, member.train, member.test, bench)));
-    }
-    add(KnnName(i, options), std::move(table));
+  std::vector<std::pair<at::Tensor, at::Tensor>> features;
+  for (const Member& member : subject->members) features.emplace_back(member.train, member.test);
+  for (Measure& measure : MeasureKnn(subject->name, features, bench)) {
+    measures.push_back(std::move(measure));
   }
   core::SeedPatientTable linear;
+  std::string note;
   for (Member& member : subject->members) {
     FitProbe(&member, bench);
     linear.push_back(shares(member.predicted));
     if (member.linear.converged) continue;
+    note = "not converged";
     warnings->push_back(fmt::format(
         "The linear probe of {} did not converge in {} iterations: raise probe.iterations.",
         member.encoder.name, member.linear.iterations));
   }
   add("linear probe", std::move(linear));
+  measures.back().note = note;
 
   Measure balanced;
   balanced.encoder = subject->name;
@@ -224,6 +258,7 @@ std::vector<Measure> MeasureFrozen(Subject* subject, const Bench& bench,
         return sum / static_cast<double>(subject->members.size());
       });
   balanced.n_of = "blocks of groups";
+  balanced.note = note;
   measures.push_back(std::move(balanced));
 
   const std::vector<std::string> train_groups = split.train.Groups();
@@ -238,16 +273,20 @@ std::vector<Measure> MeasureFrozen(Subject* subject, const Bench& bench,
           fmt::format("No {}-shot score: a class has {} training images.", count, smallest));
       continue;
     }
-    core::SeedPatientTable nearest, logistic;
+    // All members see the same draws: their mean keeps a row a draw, to be paired with the same
+    // draw of another encoder. A row a draw and member would count each draw once a member.
+    std::vector<core::SeedPatientTable> nearest, logistic;
     for (const Member& member : subject->members) {
       const FewShotResult result =
           FewShot(member.train, split.train.labels, train_groups, member.test, classes,
                   {.shots = count, .draws = options.shot_draws, .seed = options.seed()});
-      for (const auto& predicted : result.nearest) nearest.push_back(shares(ToVector(predicted)));
-      for (const auto& predicted : result.logistic) logistic.push_back(shares(ToVector(predicted)));
+      nearest.emplace_back();
+      logistic.emplace_back();
+      for (const auto& p : result.nearest) nearest.back().push_back(shares(ToVector(p)));
+      for (const auto& p : result.logistic) logistic.back().push_back(shares(ToVector(p)));
     }
-    add(fmt::format("{}-shot, nearest mean", count), std::move(nearest));
-    add(fmt::format("{}-shot, logistic", count), std::move(logistic));
+    add(fmt::format("{}-shot, nearest mean", count), MeanTable(nearest));
+    add(fmt::format("{}-shot, logistic", count), MeanTable(logistic));
   }
   return measures;
 }
@@ -261,14 +300,7 @@ std::vector<Measure> MeasurePixels(const Bench& bench) {
   const at::Tensor mean = train.mean(0);
   train -= mean;
   test -= mean;
-  std::vector<Measure> measures;
-  for (size_t i = 0; i < bench.options.knn_ks.size(); ++i) {
-    measures.push_back(AccuracyMeasure(
-        "raw pixels", KnnName(i, bench.options),
-        {GroupShares(Knn(i, train, test, bench), split.test.labels, bench.grouping)},
-        bench.grouping, bench.options.draws, bench.options.seed()));
-  }
-  return measures;
+  return MeasureKnn("raw pixels", {{train, test}}, bench);
 }
 
 void ProveFrozen(const Subject& subject) {

@@ -116,11 +116,13 @@ void Judge(const StudyPlan& plan, const PrimaryComparison& primary, Analysis* an
   }
   const Comparison& c = analysis->comparisons.front();
   const std::string metric = c.metric == Metric::kDice ? "Dice" : "IoU";
-  const std::string difference = fmt::format(
-      "{} minus {} = {:+.3f} {} (95 % interval {:+.3f} to {:+.3f}) with {:g} % of the "
-      "labels",
-      Label(plan, c.arm_a), Label(plan, c.arm_b), c.interval.estimate, metric, c.interval.low,
-      c.interval.high, 100 * c.fraction);
+  const std::string interval =  // one patient has none
+      std::isnan(c.interval.low)
+          ? "95 % interval not known"
+          : fmt::format("95 % interval {:+.3f} to {:+.3f}", c.interval.low, c.interval.high);
+  const std::string difference =
+      fmt::format("{} minus {} = {:+.3f} {} ({}) with {:g} % of the labels", Label(plan, c.arm_a),
+                  Label(plan, c.arm_b), c.interval.estimate, metric, interval, 100 * c.fraction);
   const std::string patients = fmt::format("on these {} patient{}", analysis->test_patients,
                                            analysis->test_patients == 1 ? "" : "s");
   const size_t seeds = c.by_seed.size();

@@ -75,6 +75,8 @@ TEST(EmbeddingFileTest, OneFileASlideAsClamAndTridentReadThem) {
   EXPECT_EQ(file.GetString("format"), "eosin-features");
   EXPECT_EQ(file.OpenDataset("features").type(), core::hdf5::Type::kFloat32);
   EXPECT_EQ(file.OpenDataset("features").GetString("name"), "a");
+  EXPECT_EQ(file.OpenDataset("features").GetInt64("tiles_written"), 5);
+  EXPECT_EQ(file.OpenDataset("features").GetInt64("tiles_in_store"), 5) << "without the bad one";
   const auto coords = file.OpenDataset("coords");
   EXPECT_EQ(coords.type(), core::hdf5::Type::kInt64);
   EXPECT_EQ(coords.GetInt64("patch_size"), 8);
@@ -86,7 +88,16 @@ TEST(EmbeddingFileTest, OneFileASlideAsClamAndTridentReadThem) {
   const auto again =
       WriteEmbeddings(temp / "again", temp / "data", *source, AllOf(*source), features, Maker());
   EXPECT_EQ(core::ReadFile(again[0]), core::ReadFile(files[0]));
-  WriteEmbeddings(temp / "some", temp / "data", *source, {7, 1}, features.narrow(0, 0, 2), Maker());
+  int64_t incomplete = 7;
+  WriteEmbeddings(temp / "some", temp / "data", *source, AllOf(*source), features, Maker(),
+                  &incomplete);
+  EXPECT_EQ(incomplete, 0);
+  WriteEmbeddings(temp / "some", temp / "data", *source, {7, 1}, features.narrow(0, 0, 2), Maker(),
+                  &incomplete);
+  EXPECT_EQ(incomplete, 2);
+  const auto part = core::hdf5::File::Open(temp / "some/a.h5");
+  EXPECT_EQ(part.OpenDataset("features").GetInt64("tiles_written"), 1);
+  EXPECT_EQ(part.OpenDataset("features").GetInt64("tiles_in_store"), 5);
   EXPECT_EQ(ReadEmbedding(temp / "some/a.h5").coords[0][0].item<int64_t>(), 16);
   EXPECT_TRUE(at::equal(ReadEmbedding(temp / "some/b.h5").features, features.narrow(0, 0, 1)));
 }

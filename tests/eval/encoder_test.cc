@@ -32,6 +32,8 @@ TEST(EncoderTest, OpensRunFoldersAndFilesOfAnyDialect) {
   const Encoder run = OpenEncoder(folder / "my_run");
   EXPECT_EQ(run.name, "my_run");
   EXPECT_EQ(run.normalization, normalization);
+  EXPECT_EQ(run.normalization_from, "file");
+  EXPECT_EQ(OpenEncoder(folder / "my_run", "", "none").normalization, normalization);
   EXPECT_EQ(run.net->options().width, 8);
   EXPECT_TRUE(at::equal(Probe(run.net), Probe(net)));
   EXPECT_FALSE(run.net->is_training());
@@ -39,8 +41,26 @@ TEST(EncoderTest, OpensRunFoldersAndFilesOfAnyDialect) {
   const Encoder moco = OpenEncoder(folder / "moco.pth");
   EXPECT_EQ(moco.name, "moco");
   EXPECT_EQ(moco.normalization, engine::Normalization());
+  EXPECT_EQ(moco.normalization_from, "assumed ImageNet");
+  const Encoder own = OpenEncoder(folder / "moco.pth", "", "0.1,0.2,0.3,0.5,0.6,0.7");
+  EXPECT_EQ(own.normalization, normalization);
+  EXPECT_EQ(own.normalization_from, "eval.normalization");
+  EXPECT_EQ(RandomEncoderLike(own, 0).normalization_from, "eval.normalization");
   EXPECT_EQ(Fingerprint(*moco.net), Fingerprint(*net));
   EXPECT_EQ(OpenEncoder(folder / "moco.pth", "mine").name, "mine");
+}
+
+TEST(EncoderTest, NormalizationsAsTheyAreWritten) {
+  EXPECT_EQ(ParseNormalization("auto"), engine::Normalization());
+  EXPECT_EQ(ParseNormalization("imagenet"), engine::Normalization());
+  EXPECT_EQ(ParseNormalization("none"), (engine::Normalization{{0, 0, 0}, {1, 1, 1}}));
+  EXPECT_EQ(ParseNormalization("0.5, 0.25,0, 1,2,4"),
+            (engine::Normalization{{0.5f, 0.25f, 0}, {1, 2, 4}}));
+  for (const std::string bad : {"", "clip", "1,2,3", "1,2,3,1,1,0", "1,2,3,1,1,1,1",
+                                "1,2,3,1,1,nan", "1;2;3;1;1;1", "1,2,3,1,1,"}) {
+    testing::ExpectError([&] { ParseNormalization(bad); }, core::ExitCode::kUsage,
+                         "eval.normalization");
+  }
 }
 
 TEST(EncoderTest, FingerprintSeesEveryTensor) {

@@ -91,6 +91,26 @@ TEST(KnnTest, AListIsEachKAlone) {
                        core::ExitCode::kUsage, "k = 0");
 }
 
+TEST(KnnTest, AListOfTemperaturesIsEachPairAlone) {
+  at::manual_seed(9);
+  const at::Tensor bank = torch::randn({80, 6}), queries = torch::randn({200, 6});
+  const at::Tensor labels = torch::randint(4, {80}, at::kLong);
+  // Any order, one temperature twice, a k twice.
+  const std::vector<int64_t> ks = {20, 60, 5, 20, 500};
+  const std::vector<double> temperatures = {0.07, 0.1, 0.1, 5, 0.07};
+  const at::Tensor all = KnnPredictMany(bank, labels, queries, 4, ks, temperatures, {.block = 33});
+  for (size_t i = 0; i < ks.size(); ++i) {
+    EXPECT_TRUE(at::equal(
+        all[static_cast<int64_t>(i)],
+        KnnPredict(bank, labels, queries, 4, {.k = ks[i], .temperature = temperatures[i]})))
+        << i;
+  }
+  EXPECT_FALSE(at::equal(all[0], all[3])) << "the temperature matters";
+  testing::ExpectError(
+      [&] { KnnPredictMany(bank, labels, queries, 4, {1, 2}, {0.1}, KnnOptions{}); },
+      core::ExitCode::kUsage, "1 temperatures");
+}
+
 TEST(KnnTest, ALowTemperatureDoesNotOverflow) {
   // exp(1 / .005) is beyond fp32; the nearest must win all the same.
   const at::Tensor bank = torch::tensor({{1.0f, 0.0f}, {0.8f, 0.6f}, {0.8f, 0.6f}});

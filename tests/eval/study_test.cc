@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <limits>
 #include <map>
+
+#include <torch/types.h>
 
 #include "core/formats/csv.h"
 #include "engine/data/image_source.h"
 #include "eval/embedding_file.h"
 #include "eval/study/run.h"
+#include "eval/study/subject.h"
 #include "tests/eval/made_images.h"
 #include "tests/testing.h"
 
@@ -65,8 +70,8 @@ TEST_F(EvalStudyTest, MeasuresEverythingOnceAndReusesItsEmbeddings) {
     for (const char* measure :
          {"kNN k=5 T=0.1", "linear probe", "linear probe, mean of classes", "2-shot, nearest mean",
           "2-shot, logistic", "silhouette", "Davies-Bouldin", "intra-class distance",
-          "inter-class distance", "intra / inter", "RankMe", "uniformity", "alignment",
-          "kNN, stain-shifted, mean", "linear, stain-shifted, worst",
+          "inter-class distance", "intra / inter", "k-means clusters, NMI", "RankMe", "uniformity",
+          "alignment", "kNN, stain-shifted, mean", "linear, stain-shifted, worst",
           "feature cosine under stain shift, mean", "fine-tune, last epoch"}) {
       ASSERT_TRUE(rows.count({encoder, measure})) << encoder << ", " << measure;
       EXPECT_FALSE(rows.at({encoder, measure})[2].empty());
@@ -162,6 +167,114 @@ TEST(VerdictTest, SaysWhatIsShownAndWhatIsNot) {
                 "T=0.1).",
                 "Between a and b no difference is shown on these 12 test groups: +1.0 points "
                 "[-2.0, 4.0] (linear probe)."}));
+}
+
+TEST(VerdictTest, FewGroupsShowNothing) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  EvalResult result;
+  result.test_groups = 5;
+  result.grouped = true;
+  result.comparisons = {{"a", "random init", "linear probe", {5, 2, 8}}};
+  EXPECT_EQ(MakeVerdict(result),
+            (std::vector<std::string>{
+                "So few test groups cannot show a difference, whatever the scores: 5 where 6 or "
+                "more are needed.",
+                "a less random init: +5.0 points [2.0, 8.0] on these 5 test groups (linear "
+                "probe)."}));
+  result.test_groups = 1;
+  result.comparisons[0].difference = {5, kNan, kNan};
+  EXPECT_EQ(MakeVerdict(result)[1],
+            "a less random init: +5.0 points [interval not known] on this 1 test group (linear "
+            "probe).");
+  result.test_groups = 6;
+  result.comparisons[0].difference = {5, 2, 8};
+  EXPECT_THAT(MakeVerdict(result), ::testing::ElementsAre(::testing::HasSubstr("is above")));
+}
+
+TEST_F(EvalStudyTest, FewImagesOfOneGroupAreStillReported) {
+  EvalOptions options = SmallOptions(folder_.path());
+  std::filesystem::remove_all(folder_ / "images");
+  testing::MakeImages(folder_ / "images", 3, 1, {"train", "train", "test"});
+  options.shots = {1};
+  const EvalResult result = RunEval(options);
+  EXPECT_EQ(result.test, 2);
+  EXPECT_EQ(result.test_groups, 1);
+  EXPECT_TRUE(result.pictures.empty());
+  EXPECT_THAT(result.warnings, ::testing::Contains(::testing::HasSubstr("No pictures")));
+  EXPECT_THAT(result.verdict.front(), ::testing::HasSubstr("cannot show"));
+  const auto rows = Rows();
+  const auto& knn = rows.at({"a", "kNN k=5 T=0.1"});
+  EXPECT_FALSE(knn[2].empty());
+  EXPECT_TRUE(knn[3].empty() && knn[4].empty()) << "no interval over one group";
+  EXPECT_EQ(knn[8], "k = 4: no more training images");
+  EXPECT_TRUE(rows.at({"a - b", "linear probe"})[3].empty());
+  EXPECT_EQ(rows.at({"a to b", "drift, CKA"})[6], "2");
+  EXPECT_THAT(
+      core::ReadFile(folder_.path() / "out" / "report.html"),
+      ::testing::AllOf(::testing::HasSubstr(" [-]"), ::testing::HasSubstr("assumed ImageNet"),
+                       ::testing::Not(::testing::HasSubstr("[nan"))));
+}
+
+TEST_F(EvalStudyTest, AFolderHoldsOneConfigAndItsResults) {
+  EvalOptions options = SmallOptions(folder_.path());
+  options.stain_shift = options.pictures = options.geometry = false;
+  options.shots = {};
+  options.random_seeds = 1;
+  options.probe.iterations = 1;
+  const EvalResult result = RunEval(options);
+  const auto out = [&](const std::string& name) { return folder_.path() / "out" / name; };
+  const std::string config = core::ReadFile(out("config.toml"));
+  const auto finished = [&] {
+    return core::ReadFile(out("state.json")).find("\"finished\": true") != std::string::npos;
+  };
+  EXPECT_TRUE(finished());
+  EXPECT_TRUE(std::filesystem::exists(out("embeddings/b/embedding.h5")));
+  // What did not converge says so where numbers are read.
+  EXPECT_EQ(Rows().at({"a", "linear probe"})[8], "not converged");
+  EXPECT_THAT(core::ReadFile(out("log.txt")), ::testing::HasSubstr("did not converge"));
+
+  // A command that is refused leaves the folder as it was.
+  EvalOptions wrong = options;
+  wrong.encoders = {(folder_ / "missing.pth").string()};
+  testing::ExpectError([&] { RunEval(wrong); }, core::ExitCode::kBadInput, "missing.pth");
+  EXPECT_EQ(core::ReadFile(out("config.toml")), config);
+  EXPECT_TRUE(finished() && std::filesystem::exists(out("results.csv")));
+
+  // One that fails later leaves no results of the other config.
+  wrong = options;
+  wrong.encoders.pop_back();
+  core::StateDict broken = engine::ToStateDict(*testing::TinyNet(3));
+  for (auto& tensor : broken.tensors) {
+    if (tensor.name != "bn1.weight") continue;
+    std::fill(tensor.data.begin(), tensor.data.end(), 0xFF);  // not a number
+  }
+  core::WriteSafetensors(folder_ / "a.safetensors", broken);
+  testing::ExpectError([&] { RunEval(wrong); }, core::ExitCode::kBadInput, "not finite");
+  EXPECT_NE(core::ReadFile(out("config.toml")), config);
+  EXPECT_FALSE(finished());
+  EXPECT_FALSE(std::filesystem::exists(out("results.csv")));
+
+  // And the next one exports its own encoders alone.
+  testing::WriteTinyNet(folder_ / "a.safetensors", 5);
+  RunEval(wrong);
+  EXPECT_TRUE(finished());
+  EXPECT_TRUE(std::filesystem::exists(out("embeddings/a/embedding.h5")));
+  EXPECT_FALSE(std::filesystem::exists(out("embeddings/b")));
+  EXPECT_FALSE(std::filesystem::exists(out("embeddings.part")));
+}
+
+TEST(FrozenTest, AChangedWeightIsFound) {
+  Subject subject;
+  subject.members.emplace_back();
+  Member& member = subject.members[0];
+  member.encoder.name = "a";
+  member.encoder.net = testing::TinyNet(1);
+  member.fingerprint = Fingerprint(*member.encoder.net);
+  ProveFrozen(subject);
+  const at::NoGradGuard no_grad;
+  member.encoder.net->named_parameters()["layer3.0.conv1.weight"].flatten()[7] += 1e-6f;
+  testing::ExpectError([&] { ProveFrozen(subject); }, core::ExitCode::kBadInput,
+                       "a changed while it was evaluated as frozen");
 }
 
 }  // namespace
