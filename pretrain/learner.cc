@@ -5,11 +5,12 @@
 #include <fmt/format.h>
 
 #include "core/base/log.h"
+#include "core/formats/pth.h"
 #include "engine/weights/weights.h"
 
 namespace eosin::pretrain {
 
-Learner MakeLearner(const PretrainOptions& options, const engine::Compute& compute) {
+Learner MakeLearner(const PretrainOptions& options, const engine::Compute& compute, InitFile init) {
   engine::ResNetOptions net;
   net.arch = options.arch;
   net.stem = options.stem;
@@ -17,11 +18,14 @@ Learner MakeLearner(const PretrainOptions& options, const engine::Compute& compu
   net.zero_init_residual = options.zero_init_residual;
   engine::ResNet encoder(net);
   engine::InitResNet(encoder, options.seed());
-  if (!options.init.empty()) {
+  Learner learner;
+  if (!options.init.empty() && init == InitFile::kRead) {
     const engine::LoadReport report = engine::LoadEncoder(*encoder, options.init);
     core::LogInfo(fmt::format("encoder from {}\n{}", options.init, report.Table()));
+    std::map<std::string, std::string> metadata;
+    core::ReadWeights(options.init, &metadata);
+    if (const auto own = engine::NormalizationOf(metadata)) learner.normalization = *own;
   }
-  Learner learner;
   learner.method = MakeMethod(options, encoder);
   learner.method->To(compute.device);
   learner.method->SetTraining(true);

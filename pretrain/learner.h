@@ -3,6 +3,7 @@
 // one micro-batch forward and backward.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -16,14 +17,19 @@
 
 namespace eosin::pretrain {
 
+// kIgnore: the weights come from a checkpoint next, so that the file may be gone by now.
+enum class InitFile : uint8_t { kRead, kIgnore };
+
 struct Learner {
   std::unique_ptr<Method> method;
   std::unique_ptr<engine::Optimizer> optimizer;
+  engine::Normalization normalization;  // what the weights of model.init are used to
 };
 
-// The method of the options around a fresh encoder (model.init loaded), on the device, in training
-// mode.
-Learner MakeLearner(const PretrainOptions& options, const engine::Compute& compute);
+// The method of the options around a fresh encoder (model.init loaded unless told otherwise), on
+// the device, in training mode.
+Learner MakeLearner(const PretrainOptions& options, const engine::Compute& compute,
+                    InitFile init = InitFile::kRead);
 
 // Forward under the run's precision, backward of loss * share: gradients add up over the
 // micro-batches of a step. The loss given back is detached.

@@ -6,7 +6,6 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/matmul.h>
-#include <cmath>
 #include <limits>
 
 #include "engine/training/device.h"
@@ -35,12 +34,6 @@ at::Tensor ByolLoss(const at::Tensor& prediction, const at::Tensor& target) {
   const at::Tensor p = Normalized(prediction.to(at::kFloat));
   const at::Tensor t = Normalized(target.detach().to(at::kFloat));
   return 2.0 - 2.0 * (p * t).sum(1).mean();
-}
-
-at::Tensor FeatureSpread(const at::Tensor& features) {
-  const at::NoGradGuard no_grad;
-  const at::Tensor rows = Normalized(features.to(at::kFloat));
-  return rows.std(0).mean() * std::sqrt(static_cast<double>(rows.size(1)));
 }
 
 at::Tensor PairTop1(const at::Tensor& z) {

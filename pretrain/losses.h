@@ -16,10 +16,7 @@ at::Tensor NtXent(const at::Tensor& z, double temperature);
 // of 2 - 2 cos. No gradient goes into `target`. In [0, 4].
 at::Tensor ByolLoss(const at::Tensor& prediction, const at::Tensor& target);
 
-// Monitors, 0-d tensors without gradient (no host synchronisation).
-// Mean over channels of the std over rows of L2-normalised rows, times sqrt(D): about 1 for spread
-// features, 0 for collapsed ones.
-at::Tensor FeatureSpread(const at::Tensor& features);
+// For the monitor, a 0-d tensor without gradient (no host synchronisation).
 // Share of the 2N rows (view-major) whose nearest other row is their own other view.
 at::Tensor PairTop1(const at::Tensor& z);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pretrain/memory.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 #include <map>
 
 #include "core/base/log.h"
+#include "engine/data/view_feed.h"
 #include "pretrain/learner.h"
 
 #ifdef EOSIN_WITH_CUDA
@@ -201,7 +203,7 @@ int64_t LargestBatch(int64_t least, int64_t failed, const std::function<bool(int
   return low;
 }
 
-core::MachineError TooLarge(const PretrainOptions& options) {
+core::MachineError TooLarge(const PretrainOptions& options, const engine::ImageSource& source) {
   const engine::Compute compute = engine::ResolveCompute(options.compute);
   core::LogInfo("the device is out of memory: trying smaller batches");
   auto release = [] {
@@ -209,10 +211,17 @@ core::MachineError TooLarge(const PretrainOptions& options) {
     c10::cuda::CUDACachingAllocator::emptyCache();
 #endif
   };
+  release();  // the run's own memory is free again: the images go where they went
+  engine::FeedOptions feeding;
+  feeding.placement = options.placement;
+  feeding.resident_share = options.resident_share;
+  const int64_t resident = engine::ResidentBytes(source, options.Views(), feeding, compute);
   auto fits = [&](int64_t batch) {
     release();
     try {
       const Learner learner = MakeLearner(options, compute);
+      const at::Tensor images =
+          at::empty({resident}, at::TensorOptions().dtype(at::kByte).device(compute.device));
       std::map<int64_t, int64_t> views_by_size;
       std::vector<at::Tensor> groups;
       for (const engine::ViewRecipe& view : options.Views()) ++views_by_size[-view.size];
@@ -230,7 +239,12 @@ core::MachineError TooLarge(const PretrainOptions& options) {
   };
   const int64_t largest = LargestBatch(2, options.batch, fits);
   release();
-  return DoesNotFit(options.batch, "the GPU ran out of memory", largest, kHint);
+  if (resident == 0) return DoesNotFit(options.batch, "the GPU ran out of memory", largest, kHint);
+  return DoesNotFit(
+      options.batch,
+      fmt::format("the GPU ran out of memory, of which the images take {}", Readable(resident)),
+      largest,
+      std::string("set compute.placement = streamed to keep the images off it; or ") + kHint);
 }
 
 }  // namespace eosin::pretrain

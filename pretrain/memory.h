@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "engine/data/image_source.h"
 #include "engine/training/device.h"
 #include "pretrain/method.h"
 #include "pretrain/options.h"
@@ -48,7 +49,8 @@ void RequireMemory(const MemoryEstimate& estimate, int64_t batch);
 int64_t LargestBatch(int64_t least, int64_t failed, const std::function<bool(int64_t)>& fits);
 
 // After the device ran out of memory at options.batch: tries forward and backward passes of smaller
-// batches on it, and says which is the largest that fits.
-core::MachineError TooLarge(const PretrainOptions& options);
+// batches on it, beside as much memory as the images of `source` take there, and says which is the
+// largest that fits.
+core::MachineError TooLarge(const PretrainOptions& options, const engine::ImageSource& source);
 
 }  // namespace eosin::pretrain

@@ -41,7 +41,8 @@ class Method {
   // holds the two global views; the others, if any, local crops. Call under the autocast guard of
   // the run; backward outside of it.
   virtual StepOutput Forward(const std::vector<at::Tensor>& groups) = 0;
-  // After each optimiser step; progress = steps done / all steps, in (0, 1].
+  // After each optimiser step; progress = steps done before it / all steps, in [0, 1): the first
+  // update of a moving average has exactly its base momentum.
   virtual void AfterStep(double progress) = 0;
   // The value that a blind guess gives, for reports: ln(2N - 1) for SimCLR.
   virtual double ChanceLoss(int64_t batch) const = 0;

@@ -22,14 +22,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-core::TensorBlob FloatBlob(const std::string& name, const at::Tensor& tensor) {
-  const at::Tensor values = tensor.detach().to(at::kCPU, at::kFloat).contiguous();
-  core::TensorBlob blob{name, core::DType::kF32, values.sizes().vec(), {}};
-  blob.data.resize(values.nbytes());
-  std::memcpy(blob.data.data(), values.data_ptr(), blob.data.size());
-  return blob;
-}
-
 core::TensorBlob IntBlob(const std::string& name, const std::vector<int64_t>& values) {
   core::TensorBlob blob{name, core::DType::kI64, {static_cast<int64_t>(values.size())}, {}};
   blob.data.resize(values.size() * sizeof(int64_t));
@@ -98,7 +90,7 @@ void NanCapture::Write(const std::filesystem::path& folder, const engine::ViewBa
   engine::Checkpoint checkpoint = Pack(*method_, optimizer, metadata);
   core::StateDict& inputs = checkpoint.tensors["batch"];
   for (size_t g = 0; g < batch.groups.size(); ++g) {
-    inputs.Add(FloatBlob(fmt::format("group{}", g), batch.groups[g]));
+    inputs.Add(engine::FloatBlob(fmt::format("group{}", g), batch.groups[g]));
   }
   inputs.Add(IntBlob("indices", batch.indices));
   inputs.Add(IntBlob("labels", batch.labels));
@@ -124,7 +116,7 @@ void NanCapture::Write(const std::filesystem::path& folder, const engine::ViewBa
 NanReport ReplayNan(const PretrainOptions& options, const std::filesystem::path& folder) {
   const engine::Compute compute = engine::ResolveCompute(options.compute);
   const engine::Checkpoint checkpoint = engine::LoadCheckpoint(folder);
-  Learner learner = MakeLearner(options, compute);
+  Learner learner = MakeLearner(options, compute, InitFile::kIgnore);
   Unpack(checkpoint, folder.string(), *learner.method, *learner.optimizer);
   const auto batch = checkpoint.tensors.find("batch");
   std::vector<at::Tensor> groups;

@@ -2,15 +2,50 @@
 #include "pretrain/options.h"
 
 #include <fmt/format.h>
+#include <algorithm>
 
 #include "core/base/error.h"
 #include "pretrain/registry.h"
 
 namespace eosin::pretrain {
+namespace {
 
-PretrainOptions::PretrainOptions() { view_local = engine::ViewRecipe::Preset("swav_local"); }
+// The 7x7 stem and its pooling leave too little of smaller views.
+constexpr int64_t kImagenetSide = 32, kCifarSide = 8;
+
+bool HasImagenetStem(const PretrainOptions& options) {
+  return options.stem == "imagenet" || (options.stem == "auto" && options.size > 64);
+}
+
+// SwAV's share, 96 of 224, in eights. Not below `size` where the stem takes no smaller views.
+int64_t LocalSize(const PretrainOptions& options) {
+  const int64_t share = (options.size * 96 / 224 + 4) / 8 * 8;
+  return std::max(share, HasImagenetStem(options) ? kImagenetSide : kCifarSide);
+}
+
+}  // namespace
+
+PretrainOptions::PretrainOptions() {
+  view_local = engine::ViewRecipe::Preset("swav_local");
+  view_a.size = view_b.size = view_local.size = kOpenSize;
+}
 
 void PretrainOptions::Bind(core::OptionSet& set) {
+  std::vector<std::string> names;
+  for (const MethodEntry& entry : Methods()) names.push_back(entry.name);
+  BindCommon(set, std::move(names));
+  methods.Bind(set);
+}
+
+std::string PretrainOptions::ToToml() const {
+  PretrainOptions copy = *this;
+  core::OptionSet set;
+  copy.BindCommon(set, {});
+  copy.methods.Bind(set, method);
+  return set.ToToml();
+}
+
+void PretrainOptions::BindCommon(core::OptionSet& set, std::vector<std::string> method_names) {
   const double most = 1e9;
   set.Add("data.path", &data, {.doc = "folder of tile stores, or of images"});
   set.Add("data.mix", &mix,
@@ -29,9 +64,8 @@ void PretrainOptions::Bind(core::OptionSet& set) {
            .max = 1});
   set.Add("data.neighbour_radius", &neighbour_radius,
           {.doc = "farthest neighbour", .unit = "tile strides", .min = 0.01, .max = 1000});
-  std::vector<std::string> names;
-  for (const MethodEntry& entry : Methods()) names.push_back(entry.name);
-  set.Add("method", &method, {.doc = "how to learn without labels", .choices = names});
+  set.Add("method", &method,
+          {.doc = "how to learn without labels", .choices = std::move(method_names)});
   set.Add("seed", &seed_value, {.doc = "of initialisation, order and augmentation", .min = 0});
   set.Add("model.arch", &arch, {.doc = "encoder", .choices = {"resnet18", "resnet34", "resnet50"}});
   set.Add("model.stem", &stem,
@@ -77,7 +111,6 @@ void PretrainOptions::Bind(core::OptionSet& set) {
       "views.local_count", &local_count,
       {.doc = "multi-crop: small views an image besides the two global ones", .min = 0, .max = 32});
   view_local.Bind(set, "view_local");
-  methods.Bind(set);
   set.Add("knn.every", &knn_every,
           {.doc = "epochs between kNN scores (needs labels), 0 = never", .min = 0});
   set.Add("knn.k", &knn_k, {.doc = "neighbours", .min = 1});
@@ -105,15 +138,21 @@ void PretrainOptions::Check() const {
         fmt::format("{}.size = {} differs from data.size = {}", name, view->size, size),
         "set data.size alone and leave the views' sizes out: they follow it");
   }
-  if (stem == "imagenet" && size < 32) {
+  if (stem == "imagenet" && size < kImagenetSide) {
     throw core::ConfigError(fmt::format("model.stem = imagenet needs views of 32 px, not {}", size),
                             "set model.stem = cifar, or a larger data.size");
   }
-  if (stem == "imagenet" && local_count > 0 && view_local.size < 32) {
+  if (stem == "imagenet" && local_count > 0 && view_local.size < kImagenetSide) {
     throw core::ConfigError(
         fmt::format("model.stem = imagenet needs views of 32 px, not view_local.size = {}",
                     view_local.size),
         "set model.stem = cifar, or a larger view_local.size");
+  }
+  // Views of one size are one group to the loader: a method would take local for global ones.
+  if (local_count > 0 && view_local.size >= size) {
+    throw core::ConfigError(
+        fmt::format("view_local.size = {} is not below data.size = {}", view_local.size, size),
+        "leave view_local.size out, raise data.size, or set views.local_count = 0");
   }
   methods.Get(method).Check(method);
 }
@@ -122,11 +161,10 @@ void PretrainOptions::SetViews(const std::string& a, const std::string& b, int64
   size = pixels;
   view_a = engine::ViewRecipe::Preset(a);
   view_b = engine::ViewRecipe::Preset(b);
-  view_a.size = view_b.size = engine::ViewRecipe().size;  // left open: they follow data.size
+  view_a.size = view_b.size = kOpenSize;
   view_local = view_b;
   view_local.crop_scale_min = 0.05;
   view_local.crop_scale_max = 0.14;
-  view_local.size = pixels >= 224 ? 96 : pixels / 2;
 }
 
 void PretrainOptions::Set(const std::string& key, const std::string& value) {
@@ -142,10 +180,16 @@ std::vector<engine::ViewRecipe> PretrainOptions::Views() const {
 }
 
 void PretrainOptions::Resolve() {
-  if (stem == "auto") stem = size <= 64 ? "cifar" : "imagenet";
-  const int64_t unset = engine::ViewRecipe().size;
-  if (view_a.size == unset) view_a.size = size;
-  if (view_b.size == unset) view_b.size = size;
+  if (stem == "auto") stem = HasImagenetStem(*this) ? "imagenet" : "cifar";
+  if (view_a.size == kOpenSize) view_a.size = size;
+  if (view_b.size == kOpenSize) view_b.size = size;
+  if (view_local.size == kOpenSize) view_local.size = LocalSize(*this);
+}
+
+void PretrainOptions::ReopenViewSizes() {
+  if (view_a.size == size) view_a.size = kOpenSize;
+  if (view_b.size == size) view_b.size = kOpenSize;
+  if (view_local.size == LocalSize(*this)) view_local.size = kOpenSize;
 }
 
 PretrainOptions ReadOptions(const std::string& preset, const std::string& toml_path,
@@ -154,6 +198,7 @@ PretrainOptions ReadOptions(const std::string& preset, const std::string& toml_p
     core::OptionSet set;
     options.Bind(set);
     if (!toml_path.empty()) set.ReadToml(toml_path);
+    options.ReopenViewSizes();
     for (const auto& [key, value] : assignments) set.Set(key, value);
     return options;
   };

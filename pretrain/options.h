@@ -38,6 +38,7 @@ class MethodSettings {
     return dynamic_cast<Options&>(Get(method));
   }
   void Bind(core::OptionSet& set);
+  void Bind(core::OptionSet& set, const std::string& method);  // the keys of this one alone
 
  private:
   std::map<std::string, std::unique_ptr<MethodOptions>> by_name_;
@@ -91,8 +92,13 @@ struct PretrainOptions {
 
   PretrainOptions();
 
-  // Keys as in config.toml. The set points into this object.
+  // In view_a.size, view_b.size, view_local.size until Resolve: to follow `size`.
+  static constexpr int64_t kOpenSize = 0;
+
+  // Every key, those of methods that are not in use too. The set points into this object.
   void Bind(core::OptionSet& set);
+  // config.toml: without the tables of other methods, so that a program with other ones reads it.
+  std::string ToToml() const;
   // For presets: the global views' recipes by name, and their size. Local views, if a user wants
   // some, are as the second one but for SwAV's crops of 5 to 14 % and a smaller side (96 of 224).
   void SetViews(const std::string& a, const std::string& b, int64_t pixels);
@@ -102,9 +108,15 @@ struct PretrainOptions {
   std::vector<engine::ViewRecipe> Views() const;
   // Rules over several fields. Throws ConfigError.
   void Check() const;
-  // Fills what was left open: stem `auto`, the views' size. Call it before writing the config;
+  // Fills what was left open: stem `auto`, the views' sizes. Call it before writing the config;
   // RunPretrain does so too. Changes nothing when called again.
   void Resolve();
+  // Opens again the views' sizes that are what Resolve would make of `size`: a written config names
+  // them, and they are to follow when another data.size is given beside it.
+  void ReopenViewSizes();
+
+ private:
+  void BindCommon(core::OptionSet& set, std::vector<std::string> method_names);
 };
 
 // Starting points by name or alias, with their sources in the methods' files. The first of a method
@@ -117,6 +129,7 @@ PretrainOptions StartOf(const std::string& method);  // the method's first prese
 
 // What a command line comes to: the preset (empty: the first of the method that the file or the
 // assignments name), then the TOML file (empty: none), then the assignments key = value in order.
+// Sizes of views follow data.size, except where they differ from it in the file or are assigned.
 // Resolved; call Check next.
 PretrainOptions ReadOptions(const std::string& preset, const std::string& toml_path,
                             const std::vector<std::pair<std::string, std::string>>& assignments);

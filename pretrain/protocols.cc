@@ -4,7 +4,6 @@
 namespace eosin::pretrain {
 
 void LightlyCifarProtocol(PretrainOptions& options) {
-  options.SetViews("simclr_cifar", "simclr_cifar", 32);
   options.arch = "resnet18";
   options.batch = 512;
   options.epochs = 200;
@@ -26,6 +25,17 @@ void SoloCifarProtocol(PretrainOptions& options) {
   options.schedule.dialect = "solo";
   options.schedule.warmup_epochs = 10;
   options.schedule.warmup_start_lr = 3e-5;
+}
+
+void Stl10Protocol(PretrainOptions& options) {
+  options.SetViews("simclr", "simclr", 96);
+  options.batch = 128;
+  options.epochs = 100;
+  options.optimizer.name = "adam";
+  options.optimizer.lr = 3e-4;
+  options.optimizer.weight_decay = 1e-4;
+  options.optimizer.exclude_bias_and_norm = false;
+  options.schedule.scale = "none";
 }
 
 }  // namespace eosin::pretrain

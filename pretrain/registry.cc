@@ -72,6 +72,10 @@ void MethodSettings::Bind(core::OptionSet& set) {
   for (const auto& [name, options] : by_name_) options->Bind(set, name);
 }
 
+void MethodSettings::Bind(core::OptionSet& set, const std::string& method) {
+  Get(method).Bind(set, method);
+}
+
 std::vector<std::string> PresetNames() {
   std::vector<std::string> names;
   for (const MethodEntry& entry : Register()) {

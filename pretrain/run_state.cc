@@ -25,8 +25,11 @@ std::string RunState::ToJson() const {
               {"bad_epoch", bad_epoch},
               {"bad_total", bad_total},
               {"threads", threads},
+              {"bf16", bf16},
+              {"tf32", tf32},
               {"device", device},
               {"data_sha256", data_sha256},
+              {"stain_sha256", stain_sha256},
               {"monitor", Json::parse(monitor)}}
       .dump(2);
 }
@@ -45,8 +48,11 @@ RunState ParseRunState(const std::string& json, const std::string& where) {
     state.bad_epoch = all.at("bad_epoch");
     state.bad_total = all.at("bad_total");
     state.threads = all.at("threads");
+    state.bf16 = all.at("bf16");
+    state.tf32 = all.at("tf32");
     state.device = all.at("device");
     state.data_sha256 = all.at("data_sha256");
+    state.stain_sha256 = all.at("stain_sha256");
     state.monitor = all.at("monitor").dump();
   } catch (const Json::exception&) {
     throw core::WeightsError(where + " is damaged, or of another version of eosin",

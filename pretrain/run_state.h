@@ -25,7 +25,9 @@ struct RunState {
   double epoch_loss = 0, best_knn = -1, last_knn = -1;
   int64_t bad_epoch = 0, bad_total = 0;  // images replaced because they do not decode
   int threads = 1;
+  bool bf16 = false, tf32 = false;  // what compute.precision came to
   std::string device, data_sha256;
+  std::string stain_sha256;    // of the views' stain templates; empty without
   std::string monitor = "{}";  // Monitor::ToJson
 
   std::string ToJson() const;

@@ -4,6 +4,7 @@
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 
+#include "core/base/error.h"
 #include "core/base/log.h"
 #include "pretrain/memory.h"
 #include "pretrain/training.h"
@@ -22,15 +23,23 @@ PretrainResult RunPretrain(const PretrainOptions& options, const engine::ImageSo
   int64_t check_until = 0;
   while (true) {
     try {
-      return Training(resolved, source, run, hook).Run(resume, check_until);
+      return Training(resolved, source, run, hook, resume).Run(check_until);
     } catch (const NonFiniteSeen& seen) {
-      core::LogWarning(fmt::format(
-          "a loss was no number by step {}: going back to the last checkpoint to find the batch",
-          seen.step));
+      if (seen.step <= check_until) {
+        throw core::DataError(
+            fmt::format("a loss or gradient is no number by step {}, and no batch makes it so",
+                        seen.step),
+            "report this with log.txt of the run");
+      }
+      core::LogWarning(
+          fmt::format("a loss or gradient was no number by step {}: going back to the last "
+                      "checkpoint to find the batch",
+                      seen.step));
       check_until = seen.step;
       resume = true;
     } catch (const c10::OutOfMemoryError&) {
-      throw TooLarge(resolved);
+      resolved.init.clear();  // which weights take the memory does not matter
+      throw TooLarge(resolved, source);
     }
   }
 }

@@ -15,6 +15,7 @@
 #include "core/base/log.h"
 #include "core/base/progress.h"
 #include "core/base/threads.h"
+#include "engine/augment/view_sampler.h"
 #include "pretrain/memory.h"
 #include "pretrain/nan_capture.h"
 #include "pretrain/report.h"
@@ -34,7 +35,7 @@ std::string HashOf(const engine::ImageSource& source) {
 }  // namespace
 
 Training::Training(const PretrainOptions& options, const engine::ImageSource& source,
-                   engine::RunFolder& run, const StepHook& hook)
+                   engine::RunFolder& run, const StepHook& hook, bool resume)
     : options_(options),
       source_(source),
       run_(run),
@@ -45,7 +46,10 @@ Training::Training(const PretrainOptions& options, const engine::ImageSource& so
                                                    : std::max(1, core::AvailableCores() - 1));
   state_.threads = compute_.threads;
   state_.device = compute_.device.str();
+  state_.bf16 = compute_.bf16;
+  state_.tf32 = compute_.tf32;
   state_.data_sha256 = HashOf(source);
+  state_.stain_sha256 = engine::StainTemplateDigest(options_.Views());
   if (options_.batch * options_.accumulate > source.size() && options_.accumulate > 1) {
     throw core::ConfigError(
         fmt::format("a step of train.batch x train.accumulate = {} x {} images is larger than the "
@@ -53,6 +57,17 @@ Training::Training(const PretrainOptions& options, const engine::ImageSource& so
                     options_.batch, options_.accumulate, source.size()),
         "lower train.accumulate or train.batch");
   }
+  if (resume && checkpoints_.HasLast()) {
+    const std::string where = checkpoints_.last().string();
+    resumed_ = Resumed{engine::LoadCheckpoint(where), {}};
+    resumed_->state = ParseRunState(resumed_->checkpoint.state, where);
+    loading_.delivered_before = resumed_->state.step * options_.batch * options_.accumulate;
+    loading_.replaced_before = resumed_->state.bad_total + resumed_->state.bad_epoch;
+  }
+  learner_ = MakeLearner(options_, compute_, resumed_ ? InitFile::kIgnore : InitFile::kRead);
+  normalization_ =
+      resumed_ ? engine::NormalizationOf(resumed_->checkpoint.metadata).value_or(normalization_)
+               : learner_.normalization;
   engine::FeedOptions feeding;
   loading_.batch = options_.batch;
   loading_.workers = workers_;
@@ -63,7 +78,6 @@ Training::Training(const PretrainOptions& options, const engine::ImageSource& so
   feeding.placement = options_.placement;
   feeding.resident_share = options_.resident_share;
   feeding.normalization = normalization_;
-  learner_ = MakeLearner(options_, compute_);
   const MemoryEstimate memory = EstimateMemory(options_, *learner_.method, compute_);
   core::LogInfo(memory.Describe());
   RequireMemory(memory, options_.batch);
@@ -83,9 +97,9 @@ Training::Training(const PretrainOptions& options, const engine::ImageSource& so
   if (options_.knn_every > 0) knn_split_ = SplitForKnn(options_, source_);
 }
 
-PretrainResult Training::Run(bool resume, int64_t check_until) {
+PretrainResult Training::Run(int64_t check_until) {
   check_until_ = check_until;
-  const bool from_checkpoint = resume && checkpoints_.HasLast();
+  const bool from_checkpoint = resumed_.has_value();
   if (from_checkpoint) Load();
   std::vector<std::string> columns = {"epoch", "lr"};
   for (const std::string& name : signals_->names()) columns.push_back(name);
@@ -127,6 +141,15 @@ PretrainResult Training::Run(bool resume, int64_t check_until) {
   return result;
 }
 
+void Training::FinishEpochOrLeave() {
+  try {
+    FinishEpoch();
+  } catch (const core::InterruptedError&) {
+    Save(true, false);
+    LeaveInterrupted();
+  }
+}
+
 void Training::LeaveInterrupted() {
   throw core::InterruptedError(fmt::format("interrupted; saved after step {}", done()),
                                "continue with: eosin pretrain --resume " + run_.path().string());
@@ -134,9 +157,11 @@ void Training::LeaveInterrupted() {
 
 void Training::Train() {
   core::Progress progress("pretrain", total_, "steps", done());
-  if (state_.epoch_open) FinishEpoch();
-  const int64_t checkpoint_every =
-      options_.checkpoint_every > 0 ? options_.checkpoint_every : per_epoch_;
+  if (state_.epoch_open) {
+    FinishEpochOrLeave();
+    // Otherwise a kill before the next checkpoint would open the epoch again and repeat its row.
+    Save(false, NumberedIsDue());
+  }
   bool started = false;
   while (done() < total_) {
     if (!started || done() % per_epoch_ == 0) {
@@ -157,15 +182,10 @@ void Training::Train() {
     }
     const Clock::time_point start = Clock::now();
     if (AtEpochEnd()) {
-      try {
-        FinishEpoch();
-      } catch (const core::InterruptedError&) {
-        Save(true, false);
-        LeaveInterrupted();
-      }
+      FinishEpochOrLeave();
       progress.SetNote(fmt::format("loss {:.3f}", state_.epoch_loss));
     }
-    if (done() % checkpoint_every == 0 || done() == total_) Save(false, true);
+    if (NumberedIsDue()) Save(false, true);
     interval_start_ += Clock::now() - start;
   }
 }
@@ -217,7 +237,8 @@ void Training::Step() {
   if (look) signals_->AfterBackward(output, groups);
   learner_.optimizer->Step(schedule_->At(done()));
   if (look) signals_->AfterUpdate();
-  learner_.method->AfterStep(Share(done() + 1));
+  // Steps done before this one: a momentum's schedule starts with exactly its base.
+  learner_.method->AfterStep(Share(done()));
   if (look) signals_->AfterStep();
   last_groups_ = look ? std::move(groups) : std::vector<at::Tensor>();
   loss_sum_ += loss / static_cast<double>(options_.accumulate);

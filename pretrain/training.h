@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,17 +20,19 @@
 
 namespace eosin::pretrain {
 
-// CUDA only: a look found a loss that is no number some steps after it became so.
+// CUDA only, where not every step is looked at: a loss or gradient was found to be no number at
+// this step or before it.
 struct NonFiniteSeen {
   int64_t step;
 };
 
 class Training {
  public:
+  // resume: from checkpoints/last, when there is one.
   Training(const PretrainOptions& options, const engine::ImageSource& source,
-           engine::RunFolder& run, const StepHook& hook);
+           engine::RunFolder& run, const StepHook& hook, bool resume);
   // check_until: look at every step up to this one, whatever the device.
-  PretrainResult Run(bool resume, int64_t check_until);
+  PretrainResult Run(int64_t check_until);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -42,6 +45,11 @@ class Training {
   bool AtEpochEnd() const { return done() % per_epoch_ == 0 || done() == total_; }
   void Look();
   void FinishEpoch();
+  void FinishEpochOrLeave();  // an interrupt meanwhile: saves the epoch as open, LeaveInterrupted
+  bool NumberedIsDue() const {
+    const int64_t every = options_.checkpoint_every > 0 ? options_.checkpoint_every : per_epoch_;
+    return done() % every == 0 || done() == total_;
+  }
   void Save(bool epoch_open, bool numbered);
   void Load();
   void CheckFinite();
@@ -61,6 +69,11 @@ class Training {
   engine::RunFolder& run_;
   const StepHook& hook_;
   const RunCheckpoints checkpoints_;
+  struct Resumed {
+    engine::Checkpoint checkpoint;
+    RunState state;
+  };
+  std::optional<Resumed> resumed_;  // what a resume starts from, until Load
   engine::Compute compute_;
   engine::Normalization normalization_;
   int workers_;

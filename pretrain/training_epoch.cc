@@ -21,6 +21,10 @@ double Seconds(std::chrono::steady_clock::time_point from) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
 }
 
+std::string Precision(const RunState& state) {
+  return std::string(state.bf16 ? "bf16" : "fp32") + (state.tf32 ? " with tf32" : "");
+}
+
 }  // namespace
 
 void Training::Say(const std::vector<std::string>& warnings) {
@@ -33,7 +37,7 @@ void Training::Look() {
   const double wait = (feed_->wait_seconds() - interval_wait_) / elapsed;
   const double images =
       static_cast<double>((done() - interval_step_) * options_.batch * options_.accumulate);
-  if (!std::isfinite(row.at("loss"))) CheckFinite();
+  if (!std::isfinite(row.at("loss")) || !std::isfinite(row.at("grad_norm"))) CheckFinite();
   auto signal = [&](const char* name) {
     const auto found = row.find(name);
     return found == row.end() ? kNotMeasured : found->second;
@@ -70,9 +74,12 @@ void Training::Look() {
   interval_wait_ = feed_->wait_seconds();
 }
 
-// A sum stays no number once a term was none, so looking now and then misses nothing.
+// A sum stays no number once a term was none, so looking now and then misses nothing. A gradient
+// shows in the loss only one step later: that of the step just done, which is in the weights that
+// are about to be saved, is looked at too.
 void Training::CheckFinite() {
-  if (!std::isfinite(loss_sum_.item<double>())) throw NonFiniteSeen{done()};
+  const double sums[] = {loss_sum_.item<double>(), learner_.optimizer->GradNorm().item<double>()};
+  if (!std::isfinite(sums[0]) || !std::isfinite(sums[1])) throw NonFiniteSeen{done()};
 }
 
 void Training::FinishEpoch() {
@@ -143,11 +150,21 @@ void Training::Save(bool epoch_open, bool numbered) {
 
 void Training::Load() {
   const std::string where = checkpoints_.last().string();
-  const engine::Checkpoint checkpoint = engine::LoadCheckpoint(where);
-  const RunState saved = ParseRunState(checkpoint.state, where);
+  const RunState& saved = resumed_->state;
   if (saved.data_sha256 != state_.data_sha256) {
     throw core::DataError("the images are not those that the run was started with",
                           "put the data back, or start a new run");
+  }
+  if (saved.stain_sha256 != state_.stain_sha256) {
+    throw core::ConfigError(
+        "the stain template is not the one that the run was started with",
+        "put the file that view_a.randstainna_template or its like names back as it was, or start "
+        "a new run");
+  }
+  if (saved.bf16 != state_.bf16 || saved.tf32 != state_.tf32) {
+    core::LogWarning(fmt::format(
+        "resumed in {}, the run was in {}: its numbers will differ from an uninterrupted run",
+        Precision(state_), Precision(saved)));
   }
   if (saved.threads != state_.threads || saved.device != state_.device) {
     core::LogWarning(
@@ -155,13 +172,16 @@ void Training::Load() {
                     "of its numbers will differ from an uninterrupted run",
                     compute_.Describe(), saved.device, saved.threads));
   }
-  Unpack(checkpoint, where, *learner_.method, *learner_.optimizer);
+  Unpack(resumed_->checkpoint, where, *learner_.method, *learner_.optimizer);
   const RunState here = state_;
   state_ = saved;
   state_.threads = here.threads;
   state_.device = here.device;
+  state_.bf16 = here.bf16;
+  state_.tf32 = here.tf32;
   loss_sum_.fill_(saved.loss_sum);
   monitor_->FromJson(saved.monitor);
+  resumed_.reset();
 }
 
 void Training::WriteEncoder() {

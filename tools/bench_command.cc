@@ -45,7 +45,8 @@ constexpr const char* kStlAbout =
     "STL-10 at 96 px: SimCLR with the preset stl10-baseline (ResNet-50, Adam 3e-4, batch 128, 100\n"
     "epochs) and the same with a ResNet-18, learnt from the unlabelled and training images. Each\n"
     "cell ends in kNN and in a linear probe on each of the ten published folds of 1,000 labelled\n"
-    "images, asked about the test images: mean +- standard deviation over folds.\n\n"
+    "images, asked about the test images: mean +- standard deviation over folds. --methods\n"
+    "simclr,byol adds BYOL by the same protocol (preset byol-stl10: ours, not published).\n\n"
     "  eosin bench stl10 --data stl10_binary --out bench-stl\n\n"
     "The same command goes on after any interruption; finished cells are kept.";
 

@@ -10,6 +10,7 @@
 #include "engine/augment/preview.h"
 #include "pretrain/data.h"
 #include "pretrain/nan_capture.h"
+#include "pretrain/registry.h"
 #include "pretrain/trainer.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
@@ -21,7 +22,7 @@ using pretrain::PretrainOptions;
 using Assignments = std::vector<std::pair<std::string, std::string>>;
 
 const char* const kAbout =
-    "Learns an encoder from images without labels (SimCLR, BYOL).\n\n"
+    "Learns an encoder from images without labels.\n\n"
     "  eosin pretrain --data tiles --out runs/ssl --arch resnet18 --epochs 100 --batch 128\n"
     "  eosin pretrain --resume runs/ssl\n"
     "  eosin pretrain --data tiles --preview views     pictures of view pairs, no training\n"
@@ -53,16 +54,16 @@ std::string KeyHelp() {
   PretrainOptions options = pretrain::ReadOptions("", "", {});
   core::OptionSet set;
   options.Bind(set);
-  return "\nPresets:\n" + pretrain::PresetHelp() +
-         "\nKeys for --config (TOML) and --set, with their defaults for SimCLR on histology "
-         "tiles:\n" +
+  std::string text = "\nMethods:\n";
+  for (const pretrain::MethodEntry& entry : pretrain::Methods()) {
+    text += fmt::format("  {:<24} {}\n", entry.name, entry.summary);
+  }
+  return text + "\nPresets:\n" + pretrain::PresetHelp() +
+         fmt::format(
+             "\nKeys for --config (TOML) and --set, with their defaults for the preset "
+             "{}:\n",
+             pretrain::FindMethod(options.method).presets.front().name) +
          set.Help();
-}
-
-std::string ToToml(PretrainOptions options) {
-  core::OptionSet set;
-  options.Bind(set);
-  return set.ToToml();
 }
 
 // What changes where a run computes, not what it computes.
@@ -70,9 +71,9 @@ void AllowOnlyMachineKeys(const Assignments& assignments, const char* what) {
   for (const auto& [key, value] : assignments) {
     if (key != "compute.threads" && key != "compute.device" && key != "compute.placement" &&
         key != "data.workers" && key != "data.path") {
-      throw core::ConfigError(
-          fmt::format("{} cannot change in a {} run", key, what),
-          "only --threads, --device, --workers and --data may; or start a new run");
+      throw core::ConfigError(fmt::format("{} cannot change in a {} run", key, what),
+                              "only --threads, --device, --workers, --data and --set "
+                              "compute.placement=... may; or start a new run");
     }
   }
 }
@@ -143,7 +144,7 @@ int Start(const Arguments& arguments) {
   PretrainOptions options =
       pretrain::ReadOptions(arguments.preset, arguments.config, arguments.assignments);
   options.Check();
-  engine::RunFolder run = engine::RunFolder::Create(arguments.out, "pretrain", ToToml(options));
+  engine::RunFolder run = engine::RunFolder::Create(arguments.out, "pretrain", options.ToToml());
   Report(pretrain::RunPretrain(options, *pretrain::OpenData(options), run, false), run);
   return 0;
 }
@@ -161,9 +162,11 @@ int RunPretrainCommand(int argc, char** argv) {
   app.add_option("--resume", arguments.resume, "run folder to continue");
   app.add_option("--config", arguments.config, "TOML file with keys, e.g. from configs/");
   app.add_option("--preset", arguments.preset,
-                 "what keys start from, one of those below; default <method>-histology");
+                 "what keys start from, one of those below; default the method's first");
   AddFlag(app, arguments, "--data", "data.path", "folder of tile stores or of images");
-  AddFlag(app, arguments, "--method", "method", "how to learn, e.g. simclr or byol");
+  std::vector<std::string> methods;
+  for (const pretrain::MethodEntry& entry : pretrain::Methods()) methods.push_back(entry.name);
+  AddFlag(app, arguments, "--method", "method", fmt::format("{}", fmt::join(methods, " | ")));
   AddFlag(app, arguments, "--arch", "model.arch", "resnet18 | resnet34 | resnet50");
   AddFlag(app, arguments, "--epochs", "train.epochs", "passes over the data");
   AddFlag(app, arguments, "--batch", "train.batch", "images a step");

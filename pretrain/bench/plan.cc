@@ -8,16 +8,30 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "engine/data/binary_sets.h"
+#include "pretrain/registry.h"
 
 namespace eosin::pretrain {
 namespace {
 
 namespace fs = std::filesystem;
 
+// <method>-cifar or <method>-stl10, most often another name of a published preset.
+std::string PresetOf(const BenchOptions& options, const std::string& method) {
+  const std::string name = method + (options.set == "stl10" ? "-stl10" : "-cifar");
+  for (const MethodPreset& preset : FindMethod(method).presets) {
+    const auto& aliases = preset.aliases;
+    if (preset.name == name || std::find(aliases.begin(), aliases.end(), name) != aliases.end()) {
+      return name;
+    }
+  }
+  throw core::ConfigError(
+      fmt::format("there is no preset {} to run {} on {} with", name, method, options.set),
+      "leave it out of bench.methods, or register such a preset with the method");
+}
+
 PretrainOptions CellOptions(const BenchOptions& options, const BenchCell& cell) {
   const bool stl = options.set == "stl10";
-  PretrainOptions o =
-      Preset(stl && cell.method == "simclr" ? "stl10-baseline" : cell.method + "-cifar");
+  PretrainOptions o = Preset(PresetOf(options, cell.method));
   o.arch = cell.arch;
   o.stem = stl ? "imagenet" : "cifar";
   o.width = options.width;

@@ -24,7 +24,7 @@ struct BenchCell {
 
 // Seed by seed, so that an unfinished grid is a whole one of fewer seeds. No cell appears twice.
 // CIFAR-10 cells start from lightly's published recipes (presets <method>-cifar), STL-10's from
-// stl10-baseline; ConfigError when a method has no such preset.
+// presets <method>-stl10 (of SimCLR: stl10-baseline); ConfigError when a method has no such preset.
 std::vector<BenchCell> PlanCells(const BenchOptions& options);
 
 // Data of one protocol.

@@ -24,6 +24,7 @@ constexpr const char* kLightly =
 struct Group {
   BenchCell cell;  // of its first seed
   SeedSummary knn, linear;
+  int64_t test = 0;           // images asked about, 0 before the first score
   std::vector<double> folds;  // of all seeds
   double seconds = kNan;
   int64_t failed = 0, open = 0;
@@ -36,7 +37,6 @@ std::vector<Group> GroupBySetting(const BenchResults& results) {
     if (seen[i]) continue;
     Group group{.cell = results.rows[i].cell};
     std::vector<double> knn, linear, seconds;
-    int64_t test = 0;
     for (size_t j = i; j < results.rows.size(); ++j) {
       const BenchRow& row = results.rows[j];
       if (!row.cell.SameSetting(group.cell)) continue;
@@ -48,10 +48,10 @@ std::vector<Group> GroupBySetting(const BenchResults& results) {
       linear.push_back(row.score->linear.value_or(kNan));
       seconds.push_back(row.score->seconds.value_or(kNan));
       group.folds.insert(group.folds.end(), row.score->folds.begin(), row.score->folds.end());
-      test = row.score->test;
+      group.test = row.score->test;
     }
-    group.knn = Summarise(knn, test);
-    group.linear = Summarise(linear, test);
+    group.knn = Summarise(knn, group.test);
+    group.linear = Summarise(linear, group.test);
     group.seconds = core::Mean(seconds);
     groups.push_back(std::move(group));
   }
@@ -91,12 +91,13 @@ Table SummaryTable(const BenchOptions& options, const BenchResults& results,
     std::string seeds = std::to_string(group.knn.values.size());
     if (group.failed) seeds += fmt::format(", {} failed", group.failed);
     if (group.open) seeds += fmt::format(", {} to come", group.open);
+    const Published published = PublishedKnn(options, cell);
     table.rows.push_back(
         {cell.method, stl ? cell.arch : cell.augment, std::to_string(cell.batch), seeds,
          group.knn.Text(), Test(group.knn), stl ? Folds(group.folds) : group.linear.Text(),
          stl ? "" : Test(group.linear),
          std::isfinite(group.seconds) ? fmt::format("{:.1f}", group.seconds / 60) : "n/a",
-         PublishedKnn(options, cell).figure});
+         group.test == published.test_images ? published.figure : ""});
   }
   for (const BenchBaseline& baseline : results.baselines) {
     if (baseline.protocol != protocol) continue;
@@ -189,7 +190,7 @@ std::string Title(const BenchOptions& options) {
   return options.set == "stl10" ? "STL-10 benchmark" : "CIFAR-10: augmentation and batch size";
 }
 
-std::vector<std::string> Notes(const BenchOptions& options) {
+std::vector<std::string> Notes(const BenchOptions& options, const BenchResults& results) {
   std::vector<std::string> notes = {
       fmt::format("kNN: k = {}, T = {}, cosine, of the last weights, never the best epoch.",
                   options.knn_k, options.knn_temperature),
@@ -209,7 +210,21 @@ std::vector<std::string> Notes(const BenchOptions& options) {
         "\"81.5 %\" for it circulates unproven.");
   } else {
     notes.push_back(std::string("Published: ") + kLightly +
-                    ". Not measured here and not in any mean.");
+                    ". Not measured here and not in any mean; shown only beside cells of the same "
+                    "method, batch, epochs, network and number of test images.");
+    for (const Group& group : GroupBySetting(results)) {
+      const Published published = PublishedKnn(options, group.cell);
+      if (published.figure.empty() || group.test == 0 || group.test == published.test_images) {
+        continue;
+      }
+      const double share = std::stod(published.figure) / 100;
+      const bool inside = share >= group.knn.test_low && share <= group.knn.test_high;
+      notes.push_back(fmt::format(
+          "For reference: {} at batch {} has {} % of {} test images there; that is {} the test "
+          "interval of the {} images asked here.",
+          group.cell.method, group.cell.batch, published.figure, published.test_images,
+          inside ? "inside" : "outside", group.test));
+    }
   }
   return notes;
 }
@@ -253,8 +268,10 @@ SeedSummary Summarise(std::vector<double> shares, int64_t test_images) {
 }
 
 Published PublishedKnn(const BenchOptions& options, const BenchCell& cell) {
+  const BenchOptions plain;
   if (options.set != "cifar10" || cell.augment != "full" || cell.arch != "resnet18" ||
-      cell.protocol != "test") {
+      cell.protocol != "test" || !options.IsFullSize() || !options.assign.empty() ||
+      options.knn_k != plain.knn_k || options.knn_temperature != plain.knn_temperature) {
     return {};
   }
   struct Row {
@@ -267,7 +284,7 @@ Published PublishedKnn(const BenchOptions& options, const BenchCell& cell) {
                            {"byol", 512, 200, "86.8"},   {"byol", 512, 800, "91.0"}};
   for (const Row& row : kRows) {
     if (cell.method == row.method && cell.batch == row.batch && options.epochs == row.epochs) {
-      return {row.knn, kLightly};
+      return {row.knn, kLightly, 10000};
     }
   }
   return {};
@@ -374,10 +391,11 @@ void WriteBenchReport(const BenchOptions& options, const BenchResults& results,
     markdown += fmt::format("\nFailed: {}: {}\n", row.cell.name, row.problem);
   }
   page.AddHeading("How to read this");
-  page.AddList(Notes(options));
+  const std::vector<std::string> notes = Notes(options, results);
+  page.AddList(notes);
   page.AddDetails("bench.toml", core::ReadFile(out / "bench.toml"));
   markdown += "\n";
-  for (const std::string& note : Notes(options)) markdown += "- " + note + "\n";
+  for (const std::string& note : notes) markdown += "- " + note + "\n";
   page.Write(out / "report.html");
   core::WriteFileAtomic(out / "summary.md", markdown);
 }

@@ -24,9 +24,12 @@ struct SeedSummary {
 };
 SeedSummary Summarise(std::vector<double> shares, int64_t test_images);
 
-// A published figure of the setting, or of the nearest one, in per cent with its source; empty.
+// The published figure of a cell's setting, or of the nearest one (lightly's views have no blur),
+// in per cent with its source. Empty where there is none, and where the cell differs from it in
+// budget, network width or a key that was set.
 struct Published {
   std::string figure, source;
+  int64_t test_images = 0;  // it was asked about: comparable with a score of as many alone
 };
 Published PublishedKnn(const BenchOptions& options, const BenchCell& cell);
 

@@ -25,8 +25,8 @@ double Seconds(Clock::time_point from) {
   return std::chrono::duration<double>(Clock::now() - from).count();
 }
 
-template <typename Options>
-std::string ToToml(Options options) {
+std::string ToToml(const PretrainOptions& options) { return options.ToToml(); }
+std::string ToToml(BenchOptions options) {
   core::OptionSet set;
   options.Bind(set);
   return set.ToToml();
@@ -42,6 +42,14 @@ std::string FirstDifference(const std::string& a, const std::string& b) {
   return "";
 }
 
+// Device and threads may change from call to call; the precision is part of what is computed.
+void ForgetMachine(engine::ComputeOptions* compute) {
+  const engine::ComputeOptions old = *compute;
+  *compute = {};
+  compute->precision = old.precision;
+  compute->tf32 = old.tf32;
+}
+
 // What says which cells there are, and where they are computed: may change from call to call.
 void ForgetChoice(BenchOptions* o) {
   const BenchOptions none;
@@ -54,12 +62,12 @@ void ForgetChoice(BenchOptions* o) {
   o->seeds = none.seeds;
   o->first_seed = 0;
   o->workers = 0;
-  o->compute = {};
+  ForgetMachine(&o->compute);
 }
 void ForgetMachine(PretrainOptions* o) {
   o->data.clear();
   o->workers = 0;
-  o->compute = {};
+  ForgetMachine(&o->compute);
   o->placement = PretrainOptions().placement;
   o->resident_share = PretrainOptions().resident_share;
 }
@@ -111,7 +119,7 @@ class Bench {
     }
     CheckFolder(options_, out_);
     for (BenchRow& row : results_.rows) {
-      row.score = BenchScore::Read(out_ / "runs" / row.cell.name / "score.json");
+      row.score = ReadScore(out_ / "runs" / row.cell.name / "score.json", row.cell.protocol);
     }
     core::LogInfo(fmt::format("{} cells, {} of them finished: {}", results_.rows.size(),
                               results_.finished(), out_.string()));
@@ -147,9 +155,28 @@ class Bench {
   }
 
  private:
-  BenchScore Cached(const std::string& name, const std::function<BenchScore()>& make) {
+  // Nothing when there is none. A score of other data must not stand beside new ones.
+  std::optional<BenchScore> ReadScore(const fs::path& file, const std::string& protocol) const {
+    std::optional<BenchScore> score = BenchScore::Read(file);
+    if (!score) return score;
+    const BenchScore now = CountImages(data_.at(protocol));
+    if (score->learnt == now.learnt && score->bank == now.bank && score->test == now.test &&
+        score->test_name == now.test_name) {
+      return score;
+    }
+    const auto text = [](const BenchScore& s) {
+      return fmt::format("{} images learnt from, {} labelled, asked about {}", s.learnt, s.bank,
+                         s.test_name);
+    };
+    throw core::DataError(fmt::format("{} is a score of other data: {}; now {}", file.string(),
+                                      text(*score), text(now)),
+                          "give the --data and --test it was made with, or another --out");
+  }
+
+  BenchScore Cached(const std::string& name, const std::string& protocol,
+                    const std::function<BenchScore()>& make) {
     const fs::path file = out_ / "baselines" / (name + ".json");
-    if (const std::optional<BenchScore> found = BenchScore::Read(file)) return *found;
+    if (const std::optional<BenchScore> found = ReadScore(file, protocol)) return *found;
     const BenchScore score = make();
     core::MakeFolder(file.parent_path());
     score.Write(file);
@@ -160,7 +187,7 @@ class Bench {
     for (const std::string& protocol : options_.protocols) {
       const BenchData& data = data_.at(protocol);
       results_.baselines.push_back(
-          {false, "raw pixels", protocol, {Cached("pixels-" + protocol, [&] {
+          {false, "raw pixels", protocol, {Cached("pixels-" + protocol, protocol, [&] {
              return ScorePixels(data, options_);
            })}});
       for (const std::string& arch : options_.archs) {
@@ -171,7 +198,7 @@ class Bench {
               results_.rows.begin(), results_.rows.end(),
               [&](const BenchRow& r) { return r.cell.arch == arch && r.cell.seed == seed; });
           random.scores.push_back(Cached(
-              fmt::format("random-{}-{}-s{}", arch, protocol, seed),
+              fmt::format("random-{}-{}-s{}", arch, protocol, seed), protocol,
               [&] { return ScoreEncoder(RandomEncoder(row->cell.pretrain), data, options_); }));
         }
         results_.baselines.push_back(std::move(random));

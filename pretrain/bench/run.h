@@ -46,8 +46,9 @@ struct BenchResults {
 // Called before each cell that is not finished, with its name; true interrupts like SIGINT.
 using CellHook = std::function<bool(const std::string& name)>;
 
-// Throws ConfigError when a batch is larger than the data or OUT was made with another budget;
-// DataError on bad data; InterruptedError. A cell whose loss is no number fails alone.
+// Throws ConfigError when a batch is larger than the data or OUT was made with another budget or
+// precision; DataError on bad data, or when scores in OUT are of other data; InterruptedError. A
+// cell whose loss is no number fails alone.
 BenchResults RunBench(const BenchOptions& options, const std::filesystem::path& out,
                       const CellHook& hook = {});
 

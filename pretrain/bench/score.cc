@@ -69,7 +69,9 @@ at::Tensor Pixels(const engine::ImageSource& source) {
   return pixels;
 }
 
-BenchScore Counts(const BenchData& data) {
+}  // namespace
+
+BenchScore CountImages(const BenchData& data) {
   BenchScore score;
   score.learnt = data.learn->size();
   score.bank = data.bank->size();
@@ -77,8 +79,6 @@ BenchScore Counts(const BenchData& data) {
   score.test_name = data.test_name;
   return score;
 }
-
-}  // namespace
 
 void BenchScore::Write(const std::filesystem::path& path) const {
   Json json = {{"knn_top1", knn}};
@@ -124,7 +124,7 @@ BenchScore ScoreEncoder(const eval::Encoder& encoder, const BenchData& data,
                         const BenchOptions& options) {
   engine::Compute compute = engine::ResolveCompute(options.compute);
   compute.bf16 = false;
-  BenchScore score = Counts(data);
+  BenchScore score = CountImages(data);
   score.fingerprint = eval::Fingerprint(*encoder.net);
   engine::ResNet net = encoder.net;
   net->to(compute.device);
@@ -164,7 +164,7 @@ BenchScore ScoreEncoder(const eval::Encoder& encoder, const BenchData& data,
 
 BenchScore ScorePixels(const BenchData& data, const BenchOptions& options) {
   const engine::Compute compute = engine::ResolveCompute(options.compute);
-  BenchScore score = Counts(data);
+  BenchScore score = CountImages(data);
   at::Tensor bank = Pixels(*data.bank), test = Pixels(*data.test);
   const at::Tensor mean = bank.mean(0, true);
   bank.sub_(mean);

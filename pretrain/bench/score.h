@@ -31,6 +31,9 @@ struct BenchScore {
   static std::optional<BenchScore> Read(const std::filesystem::path& path);
 };
 
+// What is learnt from and asked about, without scores.
+BenchScore CountImages(const BenchData& data);
+
 // The encoder's weights are fingerprinted before and after; a change is a DataError. Throws
 // InterruptedError on SIGINT.
 BenchScore ScoreEncoder(const eval::Encoder& encoder, const BenchData& data,

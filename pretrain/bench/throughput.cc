@@ -78,6 +78,12 @@ double Rate(double seconds, int warm, const std::function<int64_t()>& work,
   return static_cast<double>(views) / elapsed;
 }
 
+// One value, wherever it lies and whatever the layout: copying it waits for all that came before.
+at::Tensor First(at::Tensor values) {
+  while (values.dim() > 0) values = values.select(0, 0);
+  return values;
+}
+
 // Records of one batch, two views an image, cut from images in turn.
 struct Records {
   std::vector<engine::ViewParams> records;
@@ -158,7 +164,7 @@ double GpuViews(const engine::ImageSource& source, const PretrainOptions& option
             device, {})[0];
         return last.size(0);
       },
-      [&] { last.view({-1}).narrow(0, 0, 1).cpu(); });
+      [&] { First(last).cpu(); });
 }
 
 std::string DeviceName(c10::Device device) {
@@ -285,7 +291,7 @@ class CaseRun {
   }
 
   void Wait(const at::Tensor& last) const {
-    if (compute_.device.is_cuda()) last.reshape({-1}).narrow(0, 0, 1).cpu();
+    if (compute_.device.is_cuda()) First(last).cpu();
   }
 
   const Case& case_;

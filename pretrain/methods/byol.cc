@@ -212,9 +212,11 @@ void Paper(PretrainOptions& o, int64_t epochs, double lr, double decay, double e
   own.ema_buffers = "own";
 }
 
-// kNN 86.8 at batch 512 after 200 epochs; the momentum is constant.
+// kNN 86.8 at batch 512 after 200 epochs; the momentum is constant. Views: the script's
+// byol_transform, BYOL's own two without blur (it once had SimCLR's).
 void LightlyCifar(PretrainOptions& o) {
   LightlyCifarProtocol(o);
+  o.SetViews("byol_cifar_a", "byol_cifar_b", 32);
   ByolOptions& own = Own(o);
   own.hidden = 1024;
   own.hidden_bias = false;
@@ -239,21 +241,23 @@ const bool kRegistered = RegisterMethod(
     {.name = "byol",
      .summary = "prediction of a moving average's projection, no negatives (Grill 2020)",
      .make_options = [] { return std::make_unique<ByolOptions>(); },
-     .presets = {{"byol-histology", "tiles of slides: SGD, stain jitter, quarter turns", Histology},
-                 {"byol-100",
-                  "ImageNet, the paper's code for 100 epochs: LARS 0.45, batch 4096",
-                  [](PretrainOptions& o) { Paper(o, 100, 0.45, 1e-6, 0.99); },
-                  {"byol-natural"}},
-                 {"byol-300", "the same for 300 epochs: LARS 0.3",
-                  [](PretrainOptions& o) { Paper(o, 300, 0.3, 1e-6, 0.99); }},
-                 {"byol-1000", "the same for 1000 epochs: LARS 0.2, momentum from 0.996",
-                  [](PretrainOptions& o) { Paper(o, 1000, 0.2, 1.5e-6, 0.996); }},
-                 {"byol-lightly-cifar",
-                  "CIFAR-10, lightly's benchmark: SGD, batch 512, 200 epochs",
-                  LightlyCifar,
-                  {"byol-cifar"}},
-                 {"byol-solo-cifar", "CIFAR-10, solo-learn: its LARS, batch 256, 1000 epochs",
-                  SoloCifar}}});
+     .presets = {
+         {"byol-histology", "tiles of slides: SGD, stain jitter, quarter turns", Histology},
+         {"byol-100",
+          "ImageNet, the paper's code for 100 epochs: LARS 0.45, batch 4096",
+          [](PretrainOptions& o) { Paper(o, 100, 0.45, 1e-6, 0.99); },
+          {"byol-natural"}},
+         {"byol-300", "the same for 300 epochs: LARS 0.3",
+          [](PretrainOptions& o) { Paper(o, 300, 0.3, 1e-6, 0.99); }},
+         {"byol-1000", "the same for 1000 epochs: LARS 0.2, momentum from 0.996",
+          [](PretrainOptions& o) { Paper(o, 1000, 0.2, 1.5e-6, 0.996); }},
+         {"byol-lightly-cifar",
+          "CIFAR-10, lightly's benchmark: SGD, batch 512, 200 epochs",
+          LightlyCifar,
+          {"byol-cifar"}},
+         {"byol-solo-cifar", "CIFAR-10, solo-learn: its LARS, batch 256, 1000 epochs", SoloCifar},
+         {"byol-stl10", "STL-10 by the protocol of stl10-baseline; ours, not published",
+          Stl10Protocol}}});
 
 }  // namespace
 }  // namespace eosin::pretrain

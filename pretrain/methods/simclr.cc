@@ -170,6 +170,7 @@ void Lightly(PretrainOptions& o) {
 // kNN 84.8 at batch 512 after 200 epochs.
 void LightlyCifar(PretrainOptions& o) {
   LightlyCifarProtocol(o);
+  o.SetViews("simclr_cifar", "simclr_cifar", 32);
   Own(o).hidden = 512;
 }
 
@@ -199,17 +200,9 @@ void SimSiamCifar(PretrainOptions& o) {
   o.optimizer.exclude_bias_and_norm = false;
 }
 
-// The much copied set-up on STL-10's 96 px images, 7x7 stem: Adam with L2, no BatchNorm in the
-// head 2048-512-128, rate not scaled.
+// No BatchNorm in the head 2048-512-128.
 void Stl10(PretrainOptions& o) {
-  o.SetViews("simclr", "simclr", 96);
-  o.batch = 128;
-  o.epochs = 100;
-  o.optimizer.name = "adam";
-  o.optimizer.lr = 3e-4;
-  o.optimizer.weight_decay = 1e-4;
-  o.optimizer.exclude_bias_and_norm = false;
-  o.schedule.scale = "none";
+  Stl10Protocol(o);
   SimClrOptions& own = Own(o);
   own.hidden = 512;
   own.batch_norm = false;
@@ -234,8 +227,10 @@ const bool kRegistered = RegisterMethod(
          {"simclr-solo-cifar", "CIFAR-10, solo-learn: its LARS, batch 256, 1000 epochs", SoloCifar},
          {"simclr-simsiam-cifar", "CIFAR-10, the SimSiam paper's baseline: SGD, 800 epochs",
           SimSiamCifar},
-         {"stl10-baseline", "STL-10 at 96 px: ResNet-50, Adam 3e-4, batch 128, 100 epochs",
-          Stl10}}});
+         {"stl10-baseline",
+          "STL-10 at 96 px: ResNet-50, Adam 3e-4, batch 128, 100 epochs",
+          Stl10,
+          {"simclr-stl10"}}}});
 
 }  // namespace
 }  // namespace eosin::pretrain

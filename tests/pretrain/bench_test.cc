@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <cmath>
 #include <fstream>
+#include <functional>
 #include <set>
 
 #include "core/base/files.h"
@@ -11,6 +12,7 @@
 #include "eval/encoder.h"
 #include "pretrain/bench/report.h"
 #include "pretrain/bench/run.h"
+#include "pretrain/method.h"
 #include "pretrain/trainer.h"
 #include "tests/testing.h"
 
@@ -153,7 +155,33 @@ TEST(BenchPlan, Stl10IsItsBaseline) {
   }
 }
 
+TEST(BenchPlan, Stl10RunsEveryMethodByOneProtocol) {
+  BenchOptions options = BenchOptions::Stl10();
+  options.data = "somewhere";
+  options.methods = {"simclr", "byol"};
+  options.archs = {"resnet50"};
+  options.seeds = 1;
+  const std::vector<BenchCell> cells = PlanCells(options);
+  ASSERT_EQ(cells.size(), 2u);
+  EXPECT_EQ(cells[1].pretrain.method, "byol");
+  // All keys but the method's own are the same.
+  PretrainOptions byol = cells[1].pretrain;
+  byol.method = "simclr";
+  const std::string own = cells[0].pretrain.ToToml(), other = byol.ToToml();
+  EXPECT_EQ(own.substr(0, own.find("\n[simclr]")), other.substr(0, other.find("\n[simclr]")));
+}
+
+struct BareOptions : CloneableOptions<BareOptions> {
+  void Bind(core::OptionSet&, const std::string&) override {}
+  std::unique_ptr<Method> Make(const MethodSetup&) const override { return nullptr; }
+};
+const bool kBare = RegisterMethod({.name = "bare",
+                                   .summary = "a method without presets, for tests",
+                                   .make_options = [] { return std::make_unique<BareOptions>(); },
+                                   .presets = {}});
+
 TEST(BenchPlan, MistakesAreNamed) {
+  ASSERT_TRUE(kBare);
   BenchOptions options = BenchOptions::Cifar10();
   ExpectError([&] { PlanCells(options); }, core::ExitCode::kUsage, "no data");
   options.data = "x";
@@ -168,6 +196,12 @@ TEST(BenchPlan, MistakesAreNamed) {
   options.augment = {"full"};
   options.methods = {"simclrr"};
   ExpectError([&] { PlanCells(options); }, core::ExitCode::kUsage, "simclrr");
+  options.methods = {"bare"};
+  ExpectError([&] { PlanCells(options); }, core::ExitCode::kUsage, "no preset bare-cifar");
+  BenchOptions stl = BenchOptions::Stl10();
+  stl.data = "x";
+  stl.methods = {"simclr", "bare"};
+  ExpectError([&] { PlanCells(stl); }, core::ExitCode::kUsage, "no preset bare-stl10");
   options.methods = {};
   ExpectError([&] { PlanCells(options); }, core::ExitCode::kUsage, "bench.methods is empty");
 }
@@ -202,6 +236,47 @@ TEST(BenchReport, PublishedFiguresOnlyBesideTheirOwnSetting) {
   EXPECT_EQ(PublishedKnn(options, cell).figure, "91.0");
   cell.protocol = "holdout";
   EXPECT_EQ(PublishedKnn(options, cell).figure, "");
+  cell.protocol = "test";
+  EXPECT_EQ(PublishedKnn(options, cell).figure, "91.0");
+  // Another budget, network, recipe or kNN is another setting.
+  const std::vector<std::function<void(BenchOptions&)>> changes = {
+      [](BenchOptions& o) { o.images = 600; }, [](BenchOptions& o) { o.test_images = 500; },
+      [](BenchOptions& o) { o.width = 32; },   [](BenchOptions& o) { o.assign = {"byol.ema=0.9"}; },
+      [](BenchOptions& o) { o.knn_k = 20; },   [](BenchOptions& o) { o.knn_temperature = 0.2; }};
+  for (size_t i = 0; i < changes.size(); ++i) {
+    BenchOptions changed = options;
+    changes[i](changed);
+    EXPECT_EQ(PublishedKnn(changed, cell).figure, "") << i;
+  }
+}
+
+TEST(BenchReport, AFigureOfOtherTestImagesIsAReferenceInWords) {
+  TempFolder temp;
+  BenchOptions options = BenchOptions::Cifar10();
+  BenchResults results;
+  results.protocols = {{"test", "all", "some"}};
+  BenchRow row;
+  row.cell.method = "simclr";
+  row.cell.augment = "full";
+  row.cell.arch = "resnet18";
+  row.cell.protocol = "test";
+  row.cell.batch = 512;
+  core::WriteFileAtomic(temp / "bench.toml", std::string());
+  const auto summary = [&](double knn, int64_t images) {
+    row.score = BenchScore{.knn = knn, .test = images};
+    results.rows = {row};
+    WriteBenchReport(options, results, temp.path());
+    return core::ReadFile(temp / "summary.md");
+  };
+  const std::string whole = summary(0.85, 10000);
+  EXPECT_THAT(whole, ::testing::HasSubstr("| 84.8 |"));
+  EXPECT_THAT(whole, ::testing::Not(::testing::HasSubstr("For reference")));
+  const std::string part = summary(0.85, 1000);
+  EXPECT_THAT(part, ::testing::Not(::testing::HasSubstr("| 84.8 |")));
+  EXPECT_THAT(part, ::testing::HasSubstr("84.8 % of 10000 test images there; that is inside"));
+  EXPECT_THAT(summary(0.7, 1000), ::testing::HasSubstr("that is outside"));
+  options.width = 32;
+  EXPECT_THAT(summary(0.85, 1000), ::testing::Not(::testing::HasSubstr("84.8")));
 }
 
 TEST(BenchData, ProtocolsShareNoImage) {
@@ -308,6 +383,15 @@ TEST_F(BenchRun, GoesOnWhereItStoodAndReportsAll) {
   EXPECT_EQ(RunBench(options, out).trained, 0);
   options.epochs = 2;
   ExpectError([&] { RunBench(options, out); }, core::ExitCode::kUsage, "epochs = 2");
+  options.epochs = 1;
+  options.compute.precision = "bf16";
+  ExpectError([&] { RunBench(options, out); }, core::ExitCode::kUsage, "precision = \"bf16\"");
+  options.compute.precision = "auto";
+  options.compute.threads = 2;
+  EXPECT_EQ(RunBench(options, out).trained, 0) << "threads are the machine's";
+  // Scores of other images are not taken for scores of these.
+  WriteCifar(temp_ / "cifar/test_first_1000.bin", 9, 900);
+  ExpectError([&] { RunBench(options, out); }, core::ExitCode::kBadInput, "score of other data");
 }
 
 TEST_F(BenchRun, RefusesBatchesLargerThanTheSetAndForeignFolders) {

@@ -30,26 +30,25 @@ at::Tensor Negative(const at::Tensor& p, const at::Tensor& z) {
 
 class SimSiam : public Method {
  public:
-  SimSiam(const MethodSetup& setup, bool stop, bool predict)
-      : Method(setup.encoder), stop_(stop), predict_(predict) {
+  SimSiam(const MethodSetup& setup, bool stop) : Method(setup.encoder), stop_(stop) {
     HeadOptions head;
     head.in = encoder_->feature_dim();
     head.hidden = 64;
     head.out = 64;
     head.out_norm = HeadNorm::kAffine;
     projector_ = MakeHead(head, setup.seed, "projector");
-    parts_ = {{"encoder", encoder_.ptr()}, {"projector", projector_.ptr()}};
-    if (!predict) return;
     head.in = 64;
     head.hidden = 16;
     head.out_norm = HeadNorm::kNone;
     predictor_ = MakeHead(head, setup.seed, "predictor");
-    parts_["predictor"] = predictor_.ptr();
+    parts_ = {{"encoder", encoder_.ptr()},
+              {"projector", projector_.ptr()},
+              {"predictor", predictor_.ptr()}};
   }
   StepOutput Forward(const std::vector<at::Tensor>& groups) override {
     const int64_t n = groups.at(0).size(0) / 2;
     const at::Tensor z = projector_->forward(encoder_->forward(groups[0]));
-    const at::Tensor p = predict_ ? predictor_->forward(z) : z;
+    const at::Tensor p = predictor_->forward(z);
     const at::Tensor target = stop_ ? z.detach() : z;
     return {Negative(p.narrow(0, 0, n), target.narrow(0, n, n)) +
                 Negative(p.narrow(0, n, n), target.narrow(0, 0, n)),
@@ -59,8 +58,8 @@ class SimSiam : public Method {
   double ChanceLoss(int64_t) const override { return 4.0; }
 
  private:
-  bool stop_, predict_;
-  torch::nn::Sequential projector_, predictor_{nullptr};
+  bool stop_;
+  torch::nn::Sequential projector_, predictor_;
 };
 
 class FaultySimClr : public Method {
@@ -117,15 +116,14 @@ class FaultySimClr : public Method {
 std::unique_ptr<Method> FaultOptions::Make(const MethodSetup& setup) const {
   if (fault == "simclr-split") return std::make_unique<FaultySimClr>(setup, 2, 0);
   if (fault == "simclr-leak") return std::make_unique<FaultySimClr>(setup, 1, 4);
-  return std::make_unique<SimSiam>(setup, fault != "simsiam-no-stop", fault != "simsiam-no-head");
+  return std::make_unique<SimSiam>(setup, fault != "simsiam-no-stop");
 }
 
 }  // namespace
 
 void RegisterFaults() {
   static const bool once = [] {
-    for (const char* name :
-         {"simsiam", "simsiam-no-stop", "simsiam-no-head", "simclr-split", "simclr-leak"}) {
+    for (const char* name : {"simsiam", "simsiam-no-stop", "simclr-split", "simclr-leak"}) {
       const std::string fault = name;
       RegisterMethod({.name = fault,
                       .summary = "for tests",

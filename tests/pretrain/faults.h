@@ -36,7 +36,6 @@ class TextureSet : public engine::ImageSource {
 // Names of the faulty methods that faults.cc registers:
 //   simsiam            healthy: shared weights, predictor, stop-gradient (Chen & He, 2011.10566)
 //   simsiam-no-stop    its gradient also flows into the compared projection
-//   simsiam-no-head    without the predictor
 //   simclr-split       NT-Xent over each half of the batch: the negatives are not gathered
 //   simclr-leak        BatchNorm over groups of four images with both their views
 void RegisterFaults();

@@ -70,10 +70,8 @@ TEST(ByolLossTest, ByHand) {
   EXPECT_TRUE(prediction.grad().defined());
 }
 
-TEST(MonitorTensorsTest, SpreadAndPairs) {
-  EXPECT_NEAR(FeatureSpread(torch::ones({8, 4})).item<double>(), 0.0, 1e-6);
+TEST(MonitorTensorsTest, Pairs) {
   at::manual_seed(1);
-  EXPECT_NEAR(FeatureSpread(torch::randn({4096, 32})).item<double>(), 1.0, 0.02);
   const at::Tensor x = torch::randn({16, 32});
   EXPECT_EQ(PairTop1(at::cat({x, x + 0.01})).item<double>(), 1.0);
   EXPECT_EQ(PairTop1(at::cat({x, x.roll(1, 0)})).item<double>(), 0.0);

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "engine/training/schedule.h"
+#include "pretrain/heads.h"
 #include "pretrain/losses.h"
 #include "tests/pretrain/small_method.h"
 #include "tests/testing.h"
@@ -77,18 +78,49 @@ TEST(MethodTest, ByolTargetIsTheAverageOfTheOnlineNetworkAndItsStatistics) {
             core::ToFloats(*online.Find("bn1.num_batches_tracked")));
 }
 
-TEST(MethodTest, ByolSumsBothDirectionsAndSplitsViewsOnRequest) {
-  for (const char* name : {"byol", "simclr"}) {
-    PretrainOptions options = Small(name);
-    const at::Tensor half = RandomViews(4, 16);
-    const at::Tensor views = at::cat({half, half});
-    const double joint = MakeMethod(options, SmallEncoder())->Forward({views}).loss.item<double>();
-    options.concat_views = false;
-    const double split = MakeMethod(options, SmallEncoder())->Forward({views}).loss.item<double>();
-    // Equal halves have equal statistics, so the choice must not matter here.
-    EXPECT_NEAR(joint, split, 2e-3) << name;
-    EXPECT_GE(joint, 0);
-    EXPECT_LE(joint, 8);
+// A part of a method, to call it.
+torch::nn::Sequential HeadOf(const Method& method, const char* part) {
+  return torch::nn::Sequential(
+      std::dynamic_pointer_cast<torch::nn::SequentialImpl>(method.parts().at(part)));
+}
+
+TEST(MethodTest, LossesByHandWithViewsTogetherAndEachAlone) {
+  const at::Tensor a = RandomViews(4, 16, 1), b = 2 * RandomViews(4, 16, 2) + 0.5;
+  std::map<std::string, std::vector<double>> losses;
+  for (const bool together : {true, false}) {
+    // Both views through the parts, as BatchNorm is to see them: rows of a, then of b.
+    const auto rows = [&](auto&& net) {
+      return together ? net(at::cat({a, b})) : at::cat({net(a), net(b)});
+    };
+    for (const char* name : {"byol", "simclr"}) {
+      PretrainOptions options = Small(name);
+      options.concat_views = together;
+      const auto method = MakeMethod(options, SmallEncoder());
+      engine::ResNet encoder = method->encoder();
+      torch::nn::Sequential projector = HeadOf(*method, "projector");
+      const at::Tensor z =
+          rows([&](const at::Tensor& x) { return projector->forward(encoder->forward(x)); });
+      double expected = 0;
+      if (std::string(name) == "simclr") {
+        expected = NtXent(z, 0.5).item<double>();
+      } else {
+        // The target is the online network still. 2 - 2 cos, a against b and b against a.
+        torch::nn::Sequential predictor = HeadOf(*method, "predictor");
+        const at::Tensor p = rows([&](const at::Tensor& x) {
+          return predictor->forward(projector->forward(encoder->forward(x)));
+        });
+        const auto cosine = [&](int64_t i, int64_t j) {
+          return at::cosine_similarity(p.narrow(0, i, 4), z.narrow(0, j, 4)).mean().item<double>();
+        };
+        expected = (2 - 2 * cosine(0, 4)) + (2 - 2 * cosine(4, 0));
+      }
+      const double loss = method->Forward({at::cat({a, b})}).loss.item<double>();
+      EXPECT_NEAR(loss, expected, 1e-5) << name << together;
+      losses[name].push_back(loss);
+    }
+  }
+  for (const auto& [name, both] : losses) {
+    EXPECT_GT(std::abs(both[0] - both[1]), 1e-3) << name << ": the choice matters to BatchNorm";
   }
 }
 

@@ -35,18 +35,69 @@ TEST(PretrainOptionsTest, ResolvesStemAndViewSize) {
   EXPECT_EQ(ReadOptions("", "", {}).stem, "imagenet");
 }
 
+TEST(PretrainOptionsTest, LocalViewsAreSmallerThanGlobalOnes) {
+  // Equal sizes would be one group to the loader, and local views taken for global ones.
+  for (const auto& [size, local] : {std::pair{"224", 96}, std::pair{"96", 40}, std::pair{"128", 56},
+                                    std::pair{"48", 24}, std::pair{"32", 16}, std::pair{"16", 8}}) {
+    for (const char* preset : {"", "byol-lightly-cifar", "stl10-baseline"}) {
+      const PretrainOptions options = ReadOptions(
+          preset, "", {{"data.path", "x"}, {"data.size", size}, {"views.local_count", "4"}});
+      EXPECT_EQ(options.view_local.size, local) << preset << size;
+      options.Check();
+    }
+  }
+  const auto given = [](const char* size, const char* local) {
+    ReadOptions("", "",
+                {{"data.path", "x"},
+                 {"data.size", size},
+                 {"views.local_count", "4"},
+                 {"view_local.size", local}})
+        .Check();
+  };
+  given("96", "88");
+  ExpectError([&] { given("96", "96"); }, kUsage, "view_local.size = 96 is not below");
+  ExpectError([&] { given("96", "128"); }, kUsage, "view_local.size = 128 is not below");
+  // The stem's least view is as large as these.
+  ExpectError(
+      [] {
+        ReadOptions("", "",
+                    {{"data.path", "x"},
+                     {"data.size", "32"},
+                     {"model.stem", "imagenet"},
+                     {"views.local_count", "1"}})
+            .Check();
+      },
+      kUsage, "view_local.size = 32 is not below");
+}
+
+TEST(PretrainOptionsTest, SizesFollowUnlessTheyAreNamed) {
+  // 224 is a size like another.
+  ExpectError(
+      [] {
+        ReadOptions("", "", {{"data.path", "x"}, {"data.size", "96"}, {"view_a.size", "224"}})
+            .Check();
+      },
+      kUsage, "view_a.size = 224 differs");
+  testing::TempFolder temp;
+  core::WriteFileAtomic(temp / "c.toml", std::string("[data]\nsize = 96\n[view_b]\nsize = 224\n"));
+  ExpectError([&] { ReadOptions("", temp / "c.toml", {{"data.path", "x"}}).Check(); }, kUsage,
+              "view_b.size = 224 differs");
+  // A written config names them all; another size is still one key.
+  core::WriteFileAtomic(temp / "c.toml", ReadOptions("", "", {{"data.path", "x"}}).ToToml());
+  const PretrainOptions other =
+      ReadOptions("", temp / "c.toml", {{"data.size", "96"}, {"views.local_count", "2"}});
+  other.Check();
+  EXPECT_EQ(other.view_a.size, 96);
+  EXPECT_EQ(other.view_local.size, 40);
+}
+
 TEST(PretrainOptionsTest, TheWrittenConfigRepeatsTheRun) {
   for (const std::string& name : PresetNames()) {
     PretrainOptions options = ReadOptions(name, "", {{"data.path", "tiles"}, {"seed", "9"}});
     options.Check();
-    core::OptionSet set;
-    options.Bind(set);
     testing::TempFolder temp;
-    core::WriteFileAtomic(temp / "config.toml", set.ToToml());
-    PretrainOptions again = ReadOptions("", temp / "config.toml", {});
-    core::OptionSet other;
-    again.Bind(other);
-    EXPECT_EQ(set.ToToml(), other.ToToml()) << name;
+    core::WriteFileAtomic(temp / "config.toml", options.ToToml());
+    EXPECT_EQ(ReadOptions("", temp / "config.toml", {}).ToToml(), options.ToToml()) << name;
   }
 }
 

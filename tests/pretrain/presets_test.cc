@@ -14,11 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::ExpectError;
 
-std::string ToToml(PretrainOptions options) {
-  core::OptionSet set;
-  options.Bind(set);
-  return set.ToToml();
-}
+std::string ToToml(const PretrainOptions& options) { return options.ToToml(); }
 
 struct Row {
   const char* preset;
@@ -31,29 +27,55 @@ struct Row {
   double warmup;
   const char* schedule;
   bool concat;
+  const char *view_a, *view_b;  // engine's recipes
 };
 
 // Peaks by hand: lr * batch / 256, or lr * sqrt(batch) for google and lightly on ImageNet.
 const Row kRows[] = {
-    {"simclr-histology", "resnet50", 224, 256, 100, "sgd", 0.12, 1e-4, true, 10, "eosin", true},
-    {"simclr-google", "resnet50", 224, 4096, 100, "google", 4.8, 1e-4, true, 10, "google", true},
+    {"simclr-histology", "resnet50", 224, 256, 100, "sgd", 0.12, 1e-4, true, 10, "eosin", true,
+     "histology", "histology"},
+    {"simclr-google", "resnet50", 224, 4096, 100, "google", 4.8, 1e-4, true, 10, "google", true,
+     "simclr", "simclr"},
     {"simclr-google-cifar", "resnet18", 32, 512, 1000, "google", 2.0, 1e-4, true, 10, "google",
-     true},
-    {"simclr-lightly", "resnet50", 224, 256, 100, "lightly", 1.2, 1e-6, true, 10, "lightly", true},
-    {"simclr-lightly-cifar", "resnet18", 32, 512, 200, "sgd", 0.24, 5e-4, false, 0, "eosin", false},
-    {"simclr-solo-cifar", "resnet18", 32, 256, 1000, "solo", 0.4, 1e-4, true, 10, "solo", false},
-    {"simclr-simsiam-cifar", "resnet18", 32, 512, 800, "sgd", 0.06, 5e-4, false, 0, "eosin", true},
-    {"stl10-baseline", "resnet50", 96, 128, 100, "adam", 3e-4, 1e-4, false, 0, "eosin", true},
-    {"byol-histology", "resnet50", 224, 256, 100, "sgd", 0.1, 1e-4, true, 10, "eosin", true},
-    {"byol-100", "resnet50", 224, 4096, 100, "byol", 7.2, 1e-6, true, 10, "google", false},
-    {"byol-300", "resnet50", 224, 4096, 300, "byol", 4.8, 1e-6, true, 10, "google", false},
-    {"byol-1000", "resnet50", 224, 4096, 1000, "byol", 3.2, 1.5e-6, true, 10, "google", false},
-    {"byol-lightly-cifar", "resnet18", 32, 512, 200, "sgd", 0.24, 5e-4, false, 0, "eosin", false},
-    {"byol-solo-cifar", "resnet18", 32, 256, 1000, "solo", 1.0, 1e-5, true, 10, "solo", false},
+     true, "simclr_cifar", "simclr_cifar"},
+    {"simclr-lightly", "resnet50", 224, 256, 100, "lightly", 1.2, 1e-6, true, 10, "lightly", true,
+     "simclr", "simclr"},
+    {"simclr-lightly-cifar", "resnet18", 32, 512, 200, "sgd", 0.24, 5e-4, false, 0, "eosin", false,
+     "simclr_cifar", "simclr_cifar"},
+    {"simclr-solo-cifar", "resnet18", 32, 256, 1000, "solo", 0.4, 1e-4, true, 10, "solo", false,
+     "solo_symmetric", "solo_symmetric"},
+    {"simclr-simsiam-cifar", "resnet18", 32, 512, 800, "sgd", 0.06, 5e-4, false, 0, "eosin", true,
+     "simclr_cifar", "simclr_cifar"},
+    {"stl10-baseline", "resnet50", 96, 128, 100, "adam", 3e-4, 1e-4, false, 0, "eosin", true,
+     "simclr", "simclr"},
+    {"byol-histology", "resnet50", 224, 256, 100, "sgd", 0.1, 1e-4, true, 10, "eosin", true,
+     "histology", "histology"},
+    {"byol-100", "resnet50", 224, 4096, 100, "byol", 7.2, 1e-6, true, 10, "google", false, "byol_a",
+     "byol_b"},
+    {"byol-300", "resnet50", 224, 4096, 300, "byol", 4.8, 1e-6, true, 10, "google", false, "byol_a",
+     "byol_b"},
+    {"byol-1000", "resnet50", 224, 4096, 1000, "byol", 3.2, 1.5e-6, true, 10, "google", false,
+     "byol_a", "byol_b"},
+    {"byol-lightly-cifar", "resnet18", 32, 512, 200, "sgd", 0.24, 5e-4, false, 0, "eosin", false,
+     "byol_cifar_a", "byol_cifar_b"},
+    {"byol-solo-cifar", "resnet18", 32, 256, 1000, "solo", 1.0, 1e-5, true, 10, "solo", false,
+     "solo_asymmetric_a", "solo_asymmetric_b"},
+    {"byol-stl10", "resnet50", 96, 128, 100, "adam", 3e-4, 1e-4, false, 0, "eosin", true, "simclr",
+     "simclr"},
 };
 
+// Every key of a recipe but its size.
+std::string RecipeText(engine::ViewRecipe recipe) {
+  recipe.size = 224;
+  core::OptionSet set;
+  recipe.Bind(set, "view");
+  return set.ToToml();
+}
+
 TEST(PresetTest, NumbersOfThePublishedRecipes) {
-  EXPECT_EQ(std::size(kRows), PresetNames().size());
+  std::vector<std::string> names;
+  for (const Row& row : kRows) names.emplace_back(row.preset);
+  EXPECT_THAT(PresetNames(), ::testing::IsSupersetOf(names));
   for (const Row& row : kRows) {
     SCOPED_TRACE(row.preset);
     const PretrainOptions o = ReadOptions(row.preset, "", {{"data.path", "x"}});
@@ -74,6 +96,13 @@ TEST(PresetTest, NumbersOfThePublishedRecipes) {
     EXPECT_EQ(o.schedule.dialect, row.schedule);
     EXPECT_EQ(o.schedule.per_epoch, row.batch == 512 && row.epochs == 200);
     EXPECT_EQ(o.concat_views, row.concat);
+    for (const auto& [view, name] :
+         {std::pair{&o.view_a, row.view_a}, std::pair{&o.view_b, row.view_b}}) {
+      engine::ViewRecipe recipe = engine::ViewRecipe::Preset(name);
+      // The SimSiam paper's crops are larger than SimCLR's.
+      if (row.preset == std::string("simclr-simsiam-cifar")) recipe.crop_scale_min = 0.2;
+      EXPECT_EQ(RecipeText(*view), RecipeText(recipe));
+    }
   }
 }
 
@@ -99,7 +128,8 @@ TEST(PresetTest, LossesAndMovingAverages) {
   for (const auto& [preset, ema] :
        {std::pair{"byol-100", "0.99"}, std::pair{"byol-300", "0.99"},
         std::pair{"byol-1000", "0.996"}, std::pair{"byol-lightly-cifar", "0.99"},
-        std::pair{"byol-solo-cifar", "0.99"}, std::pair{"byol-histology", "0.99"}}) {
+        std::pair{"byol-solo-cifar", "0.99"}, std::pair{"byol-stl10", "0.99"},
+        std::pair{"byol-histology", "0.99"}}) {
     EXPECT_EQ(Value(preset, "byol", "ema"), ema) << preset;
     const bool lightly = std::string(preset).find("lightly") != std::string::npos;
     EXPECT_EQ(Value(preset, "byol", "ema_schedule"), lightly ? "\"constant\"" : "\"cosine\"");
@@ -125,7 +155,7 @@ TEST(PresetTest, OlderNamesStillWork) {
   for (const auto& [alias, name] :
        {std::pair{"simclr-cifar", "simclr-lightly-cifar"},
         std::pair{"byol-cifar", "byol-lightly-cifar"}, std::pair{"simclr-natural", "simclr-google"},
-        std::pair{"byol-natural", "byol-100"}}) {
+        std::pair{"byol-natural", "byol-100"}, std::pair{"simclr-stl10", "stl10-baseline"}}) {
     EXPECT_EQ(ToToml(Preset(alias)), ToToml(Preset(name)));
     EXPECT_THAT(PresetNames(), ::testing::Not(::testing::Contains(alias)));
   }

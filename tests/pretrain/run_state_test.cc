@@ -122,6 +122,8 @@ TEST(RunStateTest, GoesThroughJson) {
   state.bad_epoch = 2;
   state.monitor = Monitor(1.0).ToJson();
   state.device = "cpu";
+  state.bf16 = state.tf32 = true;
+  state.stain_sha256 = "ab";
   const RunState back = ParseRunState(state.ToJson(), "here");
   EXPECT_EQ(back.ToJson(), state.ToJson());
   EXPECT_EQ(back.loss_sum, state.loss_sum) << "to the last bit";

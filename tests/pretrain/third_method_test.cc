@@ -60,15 +60,29 @@ TEST(ThirdMethodTest, IsThereInNamesKeysAndHelp) {
   ASSERT_TRUE(kRegistered);
   std::vector<std::string> names;
   for (const MethodEntry& entry : Methods()) names.push_back(entry.name);
-  EXPECT_EQ(names, (std::vector<std::string>{"byol", "pull", "simclr"}));
+  EXPECT_THAT(names, ::testing::IsSupersetOf({"byol", "pull", "simclr"}));
   EXPECT_THAT(PresetNames(), ::testing::Contains("pull-strong"));
   EXPECT_THAT(PresetHelp(), ::testing::HasSubstr("pull-strong"));
   PretrainOptions options;
   core::OptionSet set;
   options.Bind(set);
   EXPECT_TRUE(set.Has("pull.strength"));
-  EXPECT_THAT(set.Help(), ::testing::HasSubstr("(byol, pull, simclr)"));
-  EXPECT_THAT(set.ToToml(), ::testing::HasSubstr("[pull]"));
+  EXPECT_THAT(set.Help(), ::testing::HasSubstr("pull, "));
+}
+
+TEST(ThirdMethodTest, AConfigHoldsTheTableOfItsOwnMethodAlone) {
+  // A program that knows one method less, or more, reads the others' configs.
+  const std::string other = ReadOptions("", "", {{"data.path", "x"}}).ToToml();
+  EXPECT_THAT(other, ::testing::HasSubstr("[simclr]"));
+  EXPECT_THAT(other, ::testing::Not(::testing::HasSubstr("pull")));
+  EXPECT_THAT(other, ::testing::Not(::testing::HasSubstr("[byol]")));
+  const PretrainOptions own =
+      ReadOptions("", "", {{"method", "pull"}, {"data.path", "x"}, {"pull.strength", "5"}});
+  EXPECT_THAT(own.ToToml(), ::testing::HasSubstr("[pull]"));
+  EXPECT_THAT(own.ToToml(), ::testing::Not(::testing::HasSubstr("[simclr]")));
+  testing::TempFolder temp;
+  core::WriteFileAtomic(temp / "config.toml", own.ToToml());
+  EXPECT_EQ(ReadOptions("", temp / "config.toml", {}).ToToml(), own.ToToml());
 }
 
 TEST(ThirdMethodTest, ItsNameAloneStartsFromItsFirstPreset) {

@@ -10,7 +10,6 @@
 #include <set>
 
 #include "core/base/files.h"
-#include "core/formats/csv.h"
 #include "core/formats/pth.h"
 #include "core/formats/safetensors.h"
 #include "engine/training/checkpoint.h"
@@ -18,6 +17,7 @@
 #include "pretrain/learner.h"
 #include "pretrain/nan_capture.h"
 #include "pretrain/standin.h"
+#include "tests/pretrain/small_run.h"
 #include "tests/testing.h"
 
 namespace eosin::pretrain {
@@ -27,65 +27,6 @@ namespace fs = std::filesystem;
 using engine::RunFolder;
 using testing::ExpectError;
 using testing::TempFolder;
-
-// 20 textures of two classes on 5 "slides".
-class Textures : public engine::ImageSource {
- public:
-  int64_t size() const override { return 20; }
-  core::Image Read(int64_t i) const override {
-    return MakeTexture(1, static_cast<int>(label(i)) * 4, i, 24);
-  }
-  std::string name(int64_t i) const override { return "tile" + std::to_string(i); }
-  std::string group(int64_t i) const override { return "slide" + std::to_string(i % 5); }
-  int64_t label(int64_t i) const override { return i % 2; }
-  const std::vector<std::string>& classes() const override { return classes_; }
-  std::pair<int, int> uniform_size() const override { return {24, 24}; }
-
- private:
-  std::vector<std::string> classes_ = {"stripes", "noise"};
-};
-
-PretrainOptions Options(const std::string& method) {
-  return ReadOptions("", "",
-                     {{"data.path", "made"},
-                      {"method", method},
-                      {"data.size", "16"},
-                      {"model.arch", "resnet18"},
-                      {"model.width", "8"},
-                      {"train.batch", "4"},
-                      {"train.epochs", "2"},
-                      {"train.log_every", "2"},
-                      {"compute.device", "cpu"},
-                      {"compute.threads", "1"},
-                      {"byol.hidden", "64"},
-                      {"byol.out", "32"},
-                      {"knn.every", "1"},
-                      {"seed", "11"}});
-}
-
-RunFolder MakeRun(const fs::path& path, PretrainOptions options) {
-  core::OptionSet set;
-  options.Bind(set);
-  return RunFolder::Create(path, "pretrain", set.ToToml());
-}
-
-// Hashes of every part of the last checkpoint: networks, target, optimiser.
-std::map<std::string, std::string> Hashes(const fs::path& run) {
-  std::map<std::string, std::string> hashes;
-  for (const auto& [part, dict] : engine::LoadCheckpoint(run / "checkpoints/last").tensors) {
-    hashes[part] = dict.Hash();
-  }
-  return hashes;
-}
-
-// metrics.csv without what depends on the clock.
-std::vector<std::vector<std::string>> Metrics(const fs::path& run) {
-  core::CsvTable table = core::ReadCsv(run / "metrics.csv");
-  for (const char* column : {"images_per_second", "data_wait"}) {
-    for (auto& row : table.rows) row[static_cast<size_t>(table.Column(column))].clear();
-  }
-  return table.rows;
-}
 
 class RunTest : public ::testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Methods, RunTest, ::testing::Values("simclr", "byol"),

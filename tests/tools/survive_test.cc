@@ -2,9 +2,7 @@
 // What `eosin tile` lives through: kill -9, a full disk, a rival on the same folder, Ctrl-C,
 // damaged and truncated slides. After each, what lies under a final name is whole, and running
 // again gives the very bytes of an undisturbed run.
-#include <sys/mount.h>
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <set>
 #include <thread>
@@ -14,6 +12,7 @@
 #include "core/formats/csv.h"
 #include "core/image/codec.h"
 #include "core/store/tile_store.h"
+#include "tests/small_disk.h"
 #include "tests/tiling/made_slide.h"
 #include "tests/tools/program.h"
 
@@ -28,6 +27,7 @@ using eosin::testing::DiscPicture;
 using eosin::testing::Outcome;
 using eosin::testing::RunEosin;
 using eosin::testing::RunningEosin;
+using eosin::testing::SmallDisk;
 using eosin::testing::TempFolder;
 using ::testing::HasSubstr;
 using Clock = std::chrono::steady_clock;
@@ -178,32 +178,6 @@ TEST_F(Survive, TwoProcessesOnOneFolder) {
     ExpectDone(out, expected);
   }
 }
-
-// A file system of its own, of few bytes.
-class SmallDisk {
- public:
-  SmallDisk(fs::path folder, const std::string& size) : folder_(std::move(folder)) {
-    core::MakeFolder(folder_);
-    mounted_ = ::mount("tmpfs", folder_.c_str(), "tmpfs", 0, ("size=" + size).c_str()) == 0;
-  }
-  ~SmallDisk() {
-    if (mounted_) ::umount2(folder_.c_str(), MNT_DETACH);
-  }
-  SmallDisk(const SmallDisk&) = delete;
-  SmallDisk& operator=(const SmallDisk&) = delete;
-  bool mounted() const { return mounted_; }
-  bool Grow(const std::string& size) {
-    return ::mount("tmpfs", folder_.c_str(), "tmpfs", MS_REMOUNT, ("size=" + size).c_str()) == 0;
-  }
-
- private:
-  fs::path folder_;
-  bool mounted_ = false;
-};
-
-#define EOSIN_REQUIRE_DISK(disk) \
-  if (!(disk).mounted())         \
-  GTEST_SKIP() << "needs the right to mount a tmpfs: " << std::strerror(errno)
 
 TEST_F(Survive, DiskTooSmallForThePlan) {
   const auto expected = Undisturbed();
