@@ -3,7 +3,6 @@
 // `eosin-torch` beside it, so that everything else starts without loading LibTorch.
 #include <unistd.h>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -13,6 +12,7 @@
 #include "core/config/option_set.h"
 #include "tools/commands.h"
 #include "tools/main.h"
+#include "tools/torch_environment.h"
 
 namespace eosin::tools {
 namespace {
@@ -76,9 +76,7 @@ int RunTorch(const std::filesystem::path& self, int argc, char** argv) {
         std::string("this eosin was built without LibTorch, so there is no eosin ") + argv[0],
         "run tools/setup and build the release preset");
   }
-  // OpenMP's default is to spin for milliseconds at each barrier, which on a shared machine burns
-  // the time that the loader or another program needs. A user's own setting wins.
-  setenv("GOMP_SPINCOUNT", "30000", 0);
+  SetTorchEnvironment();
   std::vector<char*> arguments = {const_cast<char*>(program.c_str())};
   arguments.insert(arguments.end(), argv, argv + argc);
   arguments.push_back(nullptr);

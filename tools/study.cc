@@ -171,10 +171,7 @@ struct Setup {
   std::string ToToml() const {
     std::string text = set.ToToml();
     if (!Pretrains()) return text;
-    pretrain::PretrainOptions options = SslOptions();
-    core::OptionSet ssl_set;
-    options.Bind(ssl_set);
-    std::string own = ssl_set.ToToml();
+    std::string own = SslOptions().ToToml();
     for (size_t at = own.find("\n["); at != std::string::npos; at = own.find("\n[", at + 1)) {
       own.insert(at + 2, "ssl.");
     }
@@ -325,12 +322,10 @@ std::unique_ptr<engine::ImageSource> OpenTrainTiles(const Setup& setup,
 }
 
 void Pretrain(const Setup& setup, const engine::ImageSource& source, const fs::path& folder) {
-  pretrain::PretrainOptions options = setup.SslOptions();
-  core::OptionSet set;
-  options.Bind(set);
+  const pretrain::PretrainOptions options = setup.SslOptions();
   const bool begun = fs::exists(folder / "state.json");
   engine::RunFolder run = begun ? engine::RunFolder::Open(folder, "pretrain")
-                                : engine::RunFolder::Create(folder, "pretrain", set.ToToml());
+                                : engine::RunFolder::Create(folder, "pretrain", options.ToToml());
   if (run.finished()) return;
   pretrain::RunPretrain(options, source, run, begun);
 }

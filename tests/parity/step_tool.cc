@@ -60,6 +60,8 @@ void Run(const std::string& preset, double rate, int64_t steps, const std::strin
         method->Forward({views.contiguous(at::MemoryFormat::ChannelsLast)});
     output.loss.backward();
     optimizer.Step(rate);
+    // Some point of the momentum's schedule, neither its start nor its end; test_step.py has it
+    // too.
     method->AfterStep(static_cast<double>(step + 1) / static_cast<double>(steps + 2));
     Put(&record, "views." + std::to_string(step), views);
     Put(&record, "loss." + std::to_string(step), output.loss);

@@ -136,6 +136,7 @@ def check(preset, case, folder):
         loss.backward()
         optimizer.step(case["rate"]) if "lars" in case else optimizer.step()
         if "momentum" in case:
+            # The point of the schedule that step_tool.cc takes.
             m = case["momentum"]((step + 1) / (STEPS + 2))
             with torch.no_grad():
                 for net, target in zip([nets["encoder"], nets["projector"]], targets):

@@ -19,6 +19,7 @@
 #include "core/base/threads.h"
 #include "engine/models/init.h"
 #include "eval/embed.h"
+#include "tools/torch_environment.h"
 
 namespace {
 
@@ -96,6 +97,7 @@ int Run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  eosin::tools::RestartInTorchEnvironment(argv);
   try {
     return Run(argc, argv);
   } catch (const eosin::core::Error& error) {

@@ -12,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "pretrain/method.h"
+#include "tools/torch_environment.h"
 
 namespace eosin {
 namespace {
@@ -67,6 +68,7 @@ double MedianStep(const std::string& name, const engine::ComputeOptions& compute
 }  // namespace eosin
 
 int main(int argc, char** argv) {
+  eosin::tools::RestartInTorchEnvironment(argv);
   if (argc != 5) {
     std::fprintf(stderr,
                  "usage: bench_step resnet18-cifar-32|resnet50-224 fp32|bf16 THREADS REPEATS\n");

@@ -61,7 +61,7 @@ def eosin_rate(program, folder, arch, size, batch, steps, precision):
     width = 2048 if arch == "resnet50" else 512
     keys = ["model.stem=imagenet", "optimizer.name=sgd", "optimizer.lr=0.06", "optimizer.weight_decay=0.0005",
             "optimizer.exclude_bias_and_norm=false", "schedule.scale=none", "schedule.shape=constant",
-            "schedule.warmup_epochs=0", "simclr.temperature=0.5", f"simclr.hidden={width}", "train.concat_views=false",
+            "schedule.warmup_epochs=0", "simclr.temperature=0.5", f"simclr.hidden={width}",
             f"train.max_steps={steps}", f"train.log_every={steps // 2}", f"compute.precision={precision}"]
     with tempfile.TemporaryDirectory() as out:
         command = [program, "pretrain", "--preset", "simclr-lightly", "--data", folder, "--out", out + "/run",
