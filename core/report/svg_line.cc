@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
+#include <sstream>
+#include <string>
 #include <utility>
 
 #include "core/report/svg.h"
@@ -202,6 +204,24 @@ std::string LineChart::Svg() const {
   return canvas.Finish();
 }
 
+namespace {
+
+// Words in as few lines as a width takes, px; a longer word has a line of its own.
+std::vector<std::string> WrapWords(const std::string& text, double width) {
+  std::vector<std::string> lines;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    if (!lines.empty() && TextWidth(lines.back() + " " + word) <= width) {
+      lines.back() += " " + word;
+    } else {
+      lines.push_back(std::move(word));
+    }
+  }
+  return lines;
+}
+
+}  // namespace
+
 std::string BarChart::Svg() const {
   Range data;
   std::vector<std::pair<std::string, int>> legend;
@@ -232,10 +252,18 @@ std::string BarChart::Svg() const {
   const auto ticks = NiceTicks(range.low, range.high, 6);
   const double left = LeftMargin(ticks, y_title);
   top += canvas.Legend(left, top, width - left - 10, legend, false) + 6;
-  const Frame frame{left, top, width - 14.0, height - 28.0};
+  const double slot = (width - 14.0 - left) / static_cast<double>(categories.size());
+  std::vector<std::vector<std::string>> labels;
+  size_t lines = 1;
+  for (const std::string& category : categories) {
+    labels.push_back(WrapWords(category, slot - 6));
+    lines = std::max(lines, labels.back().size());
+  }
+  constexpr double kLine = 14;
+  const Frame frame{left, top, width - 14.0,
+                    height - 28.0 - kLine * static_cast<double>(lines - 1)};
   const Scale y{range.low, range.high, frame.bottom, frame.top, false};
   DrawYAxis(canvas, frame, y, ticks, y_title);
-  const double slot = (frame.right - frame.left) / static_cast<double>(categories.size());
   const double bar = std::min(0.76 * slot / static_cast<double>(series.size()), 64.0);
   const double base = y(std::clamp(0.0, range.low, range.high));
   for (size_t c = 0; c < categories.size(); ++c) {
@@ -259,7 +287,10 @@ std::string BarChart::Svg() const {
       canvas.Line(x + bar / 2 - 4, y1, x + bar / 2 + 4, y1, stroke);
       canvas.Line(x + bar / 2 - 4, y2, x + bar / 2 + 4, y2, stroke);
     }
-    canvas.Text(middle, frame.bottom + 18, categories[c], "middle");
+    for (size_t l = 0; l < labels[c].size(); ++l) {
+      canvas.Text(middle, frame.bottom + 18 + kLine * static_cast<double>(l), labels[c][l],
+                  "middle");
+    }
   }
   canvas.Line(frame.left, base, frame.right, base,
               "stroke=\"currentColor\" stroke-opacity=\"0.55\"");

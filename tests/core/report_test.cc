@@ -169,6 +169,19 @@ TEST(Svg, BarsSkipMissingValues) {
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
 }
 
+TEST(Svg, BarLabelsBreakIntoLinesThatFit) {
+  BarChart chart;
+  chart.width = 300;
+  for (int c = 0; c < 4; ++c) chart.categories.push_back("five shots nearest mean");
+  chart.series = {{"one", {1, 2, 3, 4}, {}, {}}};
+  const std::string svg = chart.Svg();
+  ExpectWellFormed(svg);
+  EXPECT_THAT(svg, Not(HasSubstr("five shots nearest mean</text>")));
+  EXPECT_EQ(Count(svg, ">nearest</text>"), 4u);
+  chart.width = 2000;
+  EXPECT_EQ(Count(chart.Svg(), ">five shots nearest mean</text>"), 4u);
+}
+
 TEST(Svg, ScatterOneScaleOnePathAClass) {
   ScatterChart chart;
   chart.title = "t-SNE <a>";
