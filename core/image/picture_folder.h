@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which pictures a folder means, for everything that takes one (training, stain templates): those
-// that index.csv names, else those of images/ where masks/ lies beside it, else all below it.
+// that index.csv names, else those of images/ where masks/ lies beside it, else all below it; and
+// what they are called.
 #pragma once
 
 #include <filesystem>
@@ -50,6 +51,20 @@ inline std::filesystem::path PictureRoot(const std::filesystem::path& folder) {
   const bool paired = std::filesystem::is_directory(folder / "images") &&
                       std::filesystem::is_directory(folder / "masks");
   return paired ? folder / "images" : folder;
+}
+
+// The path relative to root, also where only one of them is absolute; the path itself where there
+// is no way from root to it.
+inline std::filesystem::path PathBelow(const std::filesystem::path& path,
+                                       const std::filesystem::path& root) {
+  std::filesystem::path relative = path.lexically_relative(root);
+  if (relative.empty()) {
+    const auto whole = [](const std::filesystem::path& p) {
+      return std::filesystem::absolute(p.empty() ? "." : p).lexically_normal();
+    };
+    relative = whole(path).lexically_relative(whole(root));
+  }
+  return relative.empty() ? path : relative;
 }
 
 }  // namespace eosin::core

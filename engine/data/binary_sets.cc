@@ -17,7 +17,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
-#include "engine/data/store_source.h"
+#include "core/image/picture_folder.h"
 
 namespace eosin::engine {
 namespace {
@@ -306,7 +306,7 @@ std::unique_ptr<ImageSource> OpenBinaryFiles(const std::vector<fs::path>& files,
           fmt::format("{} and {} are of different sets", files[0].string(), file.string()),
           "give CIFAR-10 batches, or STL-10 *_X.bin files, not both");
     }
-    source->Append(file, PathBelow(file, root).string());
+    source->Append(file, core::PathBelow(file, root).string());
   }
   source->NameClasses(files[0].parent_path());
   return source;

@@ -78,7 +78,9 @@ class PictureSource : public ImageSource {
 
   int64_t size() const override { return static_cast<int64_t>(paths_.size()); }
   core::Image Read(int64_t index) const override { return core::ReadRgb(At(index)); }
-  std::string name(int64_t index) const override { return PathBelow(At(index), root_).string(); }
+  std::string name(int64_t index) const override {
+    return core::PathBelow(At(index), root_).string();
+  }
   std::string group(int64_t index) const override {
     return groups_.empty() ? At(index).stem().string() : groups_[static_cast<size_t>(index)];
   }

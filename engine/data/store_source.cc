@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "core/base/error.h"
+#include "core/image/picture_folder.h"
 #include "core/store/tile_store.h"
 
 namespace eosin::engine {
@@ -36,7 +37,7 @@ class StoreSource : public ImageSource {
     for (size_t i = 0; i < paths.size(); ++i) {
       Store store;
       store.path = paths[i];
-      store.name = PathBelow(paths[i], root).string();
+      store.name = core::PathBelow(paths[i], root).string();
       store.group = paths[i].stem().string();
       if (!folder_labels.empty()) store.labels = {folder_labels[i]};
       stores_.push_back(std::move(store));
@@ -198,22 +199,11 @@ std::unique_ptr<ImageSource> MakeStoreSource(std::vector<fs::path> stores, const
   return std::make_unique<StoreSource>(std::move(stores), root);
 }
 
-fs::path PathBelow(const fs::path& path, const fs::path& root) {
-  fs::path relative = path.lexically_relative(root);
-  if (relative.empty()) {
-    const auto whole = [](const fs::path& p) {
-      return fs::absolute(p.empty() ? "." : p).lexically_normal();
-    };
-    relative = whole(path).lexically_relative(whole(root));
-  }
-  return relative.empty() ? path : relative;
-}
-
 void LabelByFolder(const std::vector<fs::path>& paths, const fs::path& root,
                    std::vector<std::string>* classes, std::vector<int64_t>* labels) {
   std::vector<std::string> folders;
   for (const fs::path& path : paths) {
-    const fs::path relative = PathBelow(path, root);
+    const fs::path relative = core::PathBelow(path, root);
     if (std::distance(relative.begin(), relative.end()) < 2) return;
     if (relative.is_absolute() || *relative.begin() == "..") return;  // not below root
     folders.push_back(relative.begin()->string());

@@ -19,11 +19,6 @@ inline constexpr int kMaxOpenStores = 128;  // well below the usual limit of 102
 std::unique_ptr<ImageSource> MakeStoreSource(std::vector<std::filesystem::path> stores,
                                              const std::filesystem::path& root);
 
-// The path relative to root, also where only one of them is absolute; the path itself where there
-// is no way from root to it.
-std::filesystem::path PathBelow(const std::filesystem::path& path,
-                                const std::filesystem::path& root);
-
 // Labels by direct subfolder of root: fills classes (sorted) and a class a path. Both stay empty
 // unless every path lies in one of at least two subfolders.
 void LabelByFolder(const std::vector<std::filesystem::path>& paths,
