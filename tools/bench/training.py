@@ -77,7 +77,8 @@ def eosin_rate(program, folder, arch, size, batch, steps, precision):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
-    parser.add_argument("--case", action="append", help="default resnet18:64:32, resnet18:224:16, resnet50:224:16")
+    parser.add_argument("--case", action="append",
+                        help="default resnet18:32:128 (its README), resnet18:64:32, resnet18:224:16")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
@@ -85,7 +86,7 @@ def main():
     parser.add_argument("--eosin", default="build/release/bin/eosin")
     parser.add_argument("--only-lightly", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    for case in args.case or ["resnet18:64:32", "resnet18:224:16", "resnet50:224:16"]:
+    for case in args.case or ["resnet18:32:128", "resnet18:64:32", "resnet18:224:16"]:
         arch, size, batch = case.split(":")
         shape = (args.folder, arch, int(size), int(batch), args.steps)
         if args.only_lightly:
