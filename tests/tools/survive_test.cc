@@ -216,6 +216,7 @@ TEST_F(Survive, DiskFullWhileWriting) {
     while (!HasPart(out) && !run.Ended()) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
+    run.Signal(SIGSTOP);  // or a busy machine is done before the disk is full
     const fs::path filler = temp_ / "disk/filler";
     const int fd = ::open(filler.c_str(), O_WRONLY | O_CREAT, 0644);
     for (int64_t step = 64 << 20; step >= 4096; step /= 2) {
@@ -224,6 +225,7 @@ TEST_F(Survive, DiskFullWhileWriting) {
         at += step;
       }
     }
+    run.Signal(SIGCONT);
     const Outcome outcome = run.Wait();
     EXPECT_EQ(outcome.exit_code, 3) << outcome.output;
     EXPECT_THAT(outcome.output, HasSubstr("hint: "));
