@@ -10,7 +10,7 @@
 #include "engine/augment/recipe.h"
 #include "engine/training/device.h"
 #include "engine/training/optimizer.h"
-#include "segment/mask_dataset.h"
+#include "segment/data/mask_dataset.h"
 
 namespace eosin::segment {
 

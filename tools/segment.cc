@@ -9,8 +9,8 @@
 #include "core/formats/csv.h"
 #include "engine/training/run_folder.h"
 #include "segment/options.h"
-#include "segment/study/split.h"
-#include "segment/trainer.h"
+#include "segment/data/split.h"
+#include "segment/train/trainer.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
 

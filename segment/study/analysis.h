@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/stats/resample.h"
-#include "segment/result.h"
+#include "segment/train/result.h"
 #include "segment/study/plan.h"
 
 namespace eosin::segment {

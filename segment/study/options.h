@@ -10,7 +10,7 @@
 #include "core/config/option_set.h"
 #include "eval/segmentation_metrics.h"
 #include "segment/options.h"
-#include "segment/study/split.h"
+#include "segment/data/split.h"
 
 namespace eosin::segment {
 

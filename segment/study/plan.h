@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "segment/study/options.h"
-#include "segment/study/split.h"
+#include "segment/data/split.h"
 
 namespace eosin::segment {
 

@@ -8,8 +8,8 @@
 #include <functional>
 #include <vector>
 
-#include "segment/mask_dataset.h"
-#include "segment/result.h"
+#include "segment/data/mask_dataset.h"
+#include "segment/train/result.h"
 #include "segment/study/plan.h"
 
 namespace eosin::segment {

@@ -23,7 +23,7 @@
 #include "engine/models/init.h"
 #include "engine/weights/weights.h"
 #include "eval/embedding_file.h"
-#include "segment/deeplab.h"
+#include "segment/model/deeplab.h"
 
 namespace {
 

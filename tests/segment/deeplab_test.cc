@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "segment/deeplab.h"
+#include "segment/model/deeplab.h"
 
 #include <torch/torch.h>
 

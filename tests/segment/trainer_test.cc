@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Losses, freezing, windows, and a whole small study with real training.
-#include "segment/trainer.h"
+#include "segment/train/trainer.h"
 
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/types.h>
@@ -9,11 +9,11 @@
 
 #include "core/formats/safetensors.h"
 #include "engine/weights/weights.h"
-#include "segment/build_model.h"
-#include "segment/crops.h"
-#include "segment/freeze.h"
-#include "segment/losses.h"
-#include "segment/predict_image.h"
+#include "segment/model/build_model.h"
+#include "segment/data/crops.h"
+#include "segment/model/freeze.h"
+#include "segment/train/losses.h"
+#include "segment/predict/predict_image.h"
 #include "segment/study/report.h"
 #include "segment/study/run.h"
 #include "tests/segment/made_data.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "segment/losses.h"
+#include "segment/train/losses.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>

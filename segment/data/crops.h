@@ -12,7 +12,7 @@
 
 #include "core/base/threads.h"
 #include "engine/augment/view_params.h"
-#include "segment/mask_dataset.h"
+#include "segment/data/mask_dataset.h"
 #include "segment/options.h"
 
 namespace eosin::segment {

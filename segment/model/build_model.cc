@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "segment/build_model.h"
+#include "segment/model/build_model.h"
 
 #include <map>
 

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "engine/training/input.h"
-#include "segment/deeplab.h"
+#include "segment/model/deeplab.h"
 #include "segment/options.h"
 
 namespace eosin::segment {

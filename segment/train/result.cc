@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "segment/result.h"
+#include "segment/train/result.h"
 
 #include <fmt/format.h>
 #include <limits>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "segment/predict_image.h"
+#include "segment/predict/predict_image.h"
 
 #include <algorithm>
 #include <cmath>

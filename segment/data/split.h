@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/config/option_set.h"
-#include "segment/mask_dataset.h"
+#include "segment/data/mask_dataset.h"
 
 namespace eosin::segment {
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "segment/deeplab.h"
+#include "segment/model/deeplab.h"
 
 namespace eosin::segment {
 

@@ -12,7 +12,7 @@
 #include "core/image/image.h"
 #include "engine/training/device.h"
 #include "engine/training/input.h"
-#include "segment/deeplab.h"
+#include "segment/model/deeplab.h"
 
 namespace eosin::segment {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "segment/trainer.h"
+#include "segment/train/trainer.h"
 
 #include <fmt/format.h>
 #include <algorithm>
@@ -22,11 +22,11 @@
 #include "engine/training/run_folder.h"
 #include "engine/training/schedule.h"
 #include "engine/weights/weights.h"
-#include "segment/build_model.h"
-#include "segment/crops.h"
-#include "segment/freeze.h"
-#include "segment/losses.h"
-#include "segment/predict_image.h"
+#include "segment/model/build_model.h"
+#include "segment/data/crops.h"
+#include "segment/model/freeze.h"
+#include "segment/train/losses.h"
+#include "segment/predict/predict_image.h"
 
 #include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>

@@ -6,10 +6,10 @@
 
 #include <filesystem>
 
-#include "segment/mask_dataset.h"
+#include "segment/data/mask_dataset.h"
 #include "segment/options.h"
-#include "segment/result.h"
-#include "segment/study/split.h"
+#include "segment/train/result.h"
+#include "segment/data/split.h"
 
 namespace eosin::segment {
 

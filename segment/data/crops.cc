@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "segment/crops.h"
+#include "segment/data/crops.h"
 
 #include <fmt/format.h>
 #include <algorithm>

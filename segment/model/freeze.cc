@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "segment/freeze.h"
+#include "segment/model/freeze.h"
 
 #include <fmt/format.h>
 #include <algorithm>
