@@ -99,6 +99,11 @@ void MaskDataOptions::Bind(core::OptionSet& set) {
                   "patients.csv in data"});
   set.Add("input.scale", &scale,
           {.doc = "images and masks are resized by this factor", .min = 0.01, .max = 4});
+  set.Add("input.mpp", &mpp,
+          {.doc = "microns per pixel of the images as stored; 0 = not known: then distances are in "
+                  "pixels, and predicting slides needs --mpp",
+           .min = 0,
+           .max = 100});
   set.Add("input.in_memory", &in_memory, {.doc = "keep decoded images in memory"});
   set.Add("mask.classes", &classes, {.doc = "class names; the position is the class number"});
   set.Add("mask.rule", &rule,

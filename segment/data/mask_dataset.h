@@ -30,6 +30,7 @@ struct MaskDataOptions {
   std::string groups;  // CSV with columns name and patient_id; empty: grade.csv, regions.csv or
                        // patients.csv beside images/
   double scale = 1.0;  // images and masks are resized by this factor while reading
+  double mpp = 0.0;    // microns per pixel of the images as stored; 0 = not known
   bool in_memory = false;
 
   std::vector<std::string> classes{"background", "foreground"};
@@ -40,6 +41,8 @@ struct MaskDataOptions {
 
   void Bind(core::OptionSet& set);
   void Check() const;
+  // Microns per pixel of what is read, after scaling; 0 = not known.
+  double ReadMpp() const { return mpp / scale; }
   // Mask value -> class for all 256 values; kUnknownValue where there is no rule. Throws
   // ConfigError.
   std::array<int, 256> ClassTable() const;

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "segment/study/options.h"
 #include "segment/data/split.h"
+#include "segment/study/options.h"
 
 namespace eosin::segment {
 

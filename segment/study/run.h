@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "segment/data/mask_dataset.h"
-#include "segment/train/result.h"
 #include "segment/study/plan.h"
+#include "segment/train/result.h"
 
 namespace eosin::segment {
 

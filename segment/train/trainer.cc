@@ -22,11 +22,11 @@
 #include "engine/training/run_folder.h"
 #include "engine/training/schedule.h"
 #include "engine/weights/weights.h"
-#include "segment/model/build_model.h"
 #include "segment/data/crops.h"
+#include "segment/model/build_model.h"
 #include "segment/model/freeze.h"
-#include "segment/train/losses.h"
 #include "segment/predict/predict_image.h"
+#include "segment/train/losses.h"
 
 #include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>

@@ -7,9 +7,9 @@
 #include <filesystem>
 
 #include "segment/data/mask_dataset.h"
+#include "segment/data/split.h"
 #include "segment/options.h"
 #include "segment/train/result.h"
-#include "segment/data/split.h"
 
 namespace eosin::segment {
 

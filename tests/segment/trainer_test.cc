@@ -9,13 +9,13 @@
 
 #include "core/formats/safetensors.h"
 #include "engine/weights/weights.h"
-#include "segment/model/build_model.h"
 #include "segment/data/crops.h"
+#include "segment/model/build_model.h"
 #include "segment/model/freeze.h"
-#include "segment/train/losses.h"
 #include "segment/predict/predict_image.h"
 #include "segment/study/report.h"
 #include "segment/study/run.h"
+#include "segment/train/losses.h"
 #include "tests/segment/made_data.h"
 
 namespace eosin::segment {
