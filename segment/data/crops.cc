@@ -61,20 +61,40 @@ engine::ViewParams DrawCrop(const SegmentOptions& options, int64_t step, int64_t
   return view;
 }
 
+CropKey KeyOf(const SegmentOptions& options, int64_t train_images, int64_t image, int64_t step,
+              int64_t slot) {
+  if (options.views == 0) return {step, slot};
+  const int64_t use = (step * options.batch + slot) / train_images;
+  return {use % options.views, image};
+}
+
 CropBatch MakeCrops(const MaskDataset& data, const std::vector<int64_t>& train,
                     const SegmentOptions& options, int64_t step) {
-  CropBatch batch;
+  const std::vector<int64_t> indices =
+      BatchIndices(train, options.batch, static_cast<uint64_t>(options.seed), step);
+  std::vector<CropKey> keys;
+  for (size_t slot = 0; slot < indices.size(); ++slot) {
+    keys.push_back(KeyOf(options, static_cast<int64_t>(train.size()), indices[slot], step,
+                         static_cast<int64_t>(slot)));
+  }
+  CropBatch batch = MakeCropsOf(data, options, indices, keys);
   batch.step = step;
-  batch.indices = BatchIndices(train, options.batch, static_cast<uint64_t>(options.seed), step);
+  return batch;
+}
+
+CropBatch MakeCropsOf(const MaskDataset& data, const SegmentOptions& options,
+                      const std::vector<int64_t>& indices, const std::vector<CropKey>& keys) {
+  CropBatch batch;
+  batch.indices = indices;
   const int crop = static_cast<int>(options.crop);
   const auto pixels = static_cast<size_t>(crop) * static_cast<size_t>(crop);
   batch.images.resize(batch.indices.size() * pixels * 3);
   batch.masks.resize(batch.indices.size() * pixels);
-  core::ParallelFor(options.batch, options.Workers(), [&](int64_t slot) {
+  core::ParallelFor(static_cast<int64_t>(indices.size()), options.Workers(), [&](int64_t slot) {
     const auto at = static_cast<size_t>(slot);
     const auto pair = data.Read(batch.indices[at]);
     const engine::ViewParams view =
-        DrawCrop(options, step, slot, pair->image.width, pair->image.height);
+        DrawCrop(options, keys[at].step, keys[at].slot, pair->image.width, pair->image.height);
     engine::ViewScratch scratch;
     engine::ApplyView(pair->image, view, crop, crop, &batch.images[at * pixels * 3], scratch);
     engine::ApplyMask(pair->mask, view, crop, crop, &batch.masks[at * pixels]);
@@ -83,10 +103,10 @@ CropBatch MakeCrops(const MaskDataset& data, const std::vector<int64_t>& train,
 }
 
 CropLoader::CropLoader(const MaskDataset& data, std::vector<int64_t> train,
-                       const SegmentOptions& options)
+                       const SegmentOptions& options, int64_t first)
     : queue_(2) {
-  worker_ = std::jthread([this, &data, train = std::move(train), options] {
-    for (int64_t step = 0; step < options.steps; ++step) {
+  worker_ = std::jthread([this, &data, train = std::move(train), options, first] {
+    for (int64_t step = first; step < options.steps; ++step) {
       auto slot = std::make_shared<Slot>();
       try {
         slot->batch = MakeCrops(data, train, options, step);

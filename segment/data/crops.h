@@ -34,13 +34,28 @@ struct CropBatch {
   std::vector<uint8_t> masks;    // (N, crop, crop), classes and 255
 };
 
+// What the crop of slot `slot` of a step is drawn by: by itself, or with options.views by the image
+// and how often it was used before, modulo views: then each image has that many crops.
+struct CropKey {
+  int64_t step = 0, slot = 0;
+  bool operator==(const CropKey&) const = default;
+};
+CropKey KeyOf(const SegmentOptions& options, int64_t train_images, int64_t image, int64_t step,
+              int64_t slot);
+
 CropBatch MakeCrops(const MaskDataset& data, const std::vector<int64_t>& train,
                     const SegmentOptions& options, int64_t step);
 
-// Makes the batches of steps 0, 1, ... ahead of the training loop. data must outlive it.
+// One crop of each of `indices`, drawn by its key.
+CropBatch MakeCropsOf(const MaskDataset& data, const SegmentOptions& options,
+                      const std::vector<int64_t>& indices, const std::vector<CropKey>& keys);
+
+// Makes the batches of steps first, first + 1, ... ahead of the training loop. data must outlive
+// it.
 class CropLoader {
  public:
-  CropLoader(const MaskDataset& data, std::vector<int64_t> train, const SegmentOptions& options);
+  CropLoader(const MaskDataset& data, std::vector<int64_t> train, const SegmentOptions& options,
+             int64_t first = 0);
   ~CropLoader();
   CropLoader(const CropLoader&) = delete;
   CropLoader& operator=(const CropLoader&) = delete;

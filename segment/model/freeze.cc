@@ -3,26 +3,27 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <cmath>
 
 #include "core/base/error.h"
 #include "segment/options.h"
 
 namespace eosin::segment {
 
-FrozenStages::FrozenStages(DeepLabV3& net, const std::string& stage) {
-  const std::vector<std::string>& all = engine::ResNetImpl::StageNames();
+int FrozenDepth(const std::string& stage) {
   const auto& names = FreezeNames();
-  if (std::find(names.begin(), names.end(), stage) == names.end()) {
+  const auto found = std::find(names.begin(), names.end(), stage);
+  if (found == names.end()) {
     throw core::ConfigError(fmt::format("freeze = {} is no stage", stage),
                             fmt::format("freeze is one of {}", fmt::join(names, ", ")));
   }
-  size_t count = 0;
-  if (stage == "all") {
-    count = all.size();
-  } else if (stage != "none") {
-    count = static_cast<size_t>(std::find(all.begin(), all.end(), stage) - all.begin()) + 1;
-  }
-  stages_.assign(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count));
+  return std::min(static_cast<int>(found - names.begin()), 5);  // all is layer4
+}
+
+FrozenStages::FrozenStages(SegmentationNet& net, int depth) {
+  const std::vector<std::string>& all = engine::ResNetImpl::StageNames();
+  stages_.assign(all.begin(), all.begin() + depth);
+  for (at::Tensor& parameter : net->parameters()) parameter.set_requires_grad(true);
   for (const std::string& name : stages_) {
     for (const auto& module : net->backbone()->StageModules(name)) {
       modules_.push_back(module);
@@ -35,9 +36,17 @@ FrozenStages::FrozenStages(DeepLabV3& net, const std::string& stage) {
   TrainMode(net);
 }
 
-void FrozenStages::TrainMode(DeepLabV3& net) const {
+void FrozenStages::TrainMode(SegmentationNet& net) const {
   net->train();
   for (const auto& module : modules_) module->eval();
+}
+
+FreezeSchedule::FreezeSchedule(const std::string& freeze, double unfreeze_at,
+                               const std::string& then, int64_t steps)
+    : first_(FrozenDepth(freeze)), second_(FrozenDepth(then)), steps_(steps), change_(steps) {
+  if (unfreeze_at > 0) {
+    change_ = std::llround(unfreeze_at * static_cast<double>(steps));
+  }
 }
 
 }  // namespace eosin::segment
