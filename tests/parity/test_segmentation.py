@@ -3,7 +3,8 @@
 torchvision and segmentation_models.pytorch by the committed example.
 
 .venv-parity/bin/python tests/parity/test_segmentation.py build/release
-Prints the largest differences; asserts <= 1e-4 and that every file loads strictly.
+Prints the largest differences; asserts <= 1e-4 (of the largest value, where that is above 1) and that every file
+loads strictly.
 """
 
 import importlib.util
@@ -43,6 +44,8 @@ def randomise(model):
 def compare(title, got, wanted):
     error, scale = (got - wanted).abs().max().item(), wanted.abs().max().item()
     print(f"  {title:58} max abs error {error:.2e} (values up to {scale:.2f})")
+    # A fresh net's activations grow from block to block: beyond 1 the tolerance is relative.
+    error /= max(1.0, scale)
     assert got.shape == wanted.shape and error <= TOLERANCE, title
     return error
 
