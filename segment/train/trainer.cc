@@ -26,6 +26,7 @@
 #include "segment/train/feature_cache.h"
 #include "segment/train/keep_batch.h"
 #include "segment/train/learner.h"
+#include "segment/train/losses.h"
 
 #include <ATen/ops/zeros.h>
 

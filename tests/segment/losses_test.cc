@@ -7,6 +7,8 @@
 #include <cmath>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
 
 #include "core/base/files.h"
 #include "tests/testing.h"
