@@ -43,7 +43,7 @@ std::string NameOf(const fs::path& file) {
 
 }  // namespace
 
-engine::Normalization ParseNormalization(const std::string& text) {
+engine::Normalization ParseNormalization(const std::string& text, const std::string& key) {
   if (text == "auto" || text == "imagenet") return {};
   if (text == "none") return {.mean = {0, 0, 0}, .std = {1, 1, 1}};
   std::array<float, 6> values{};
@@ -57,7 +57,7 @@ engine::Normalization ParseNormalization(const std::string& text) {
     at = stop;
   }
   if (!good || at != end) {
-    throw core::ConfigError(fmt::format("eval.normalization = \"{}\" is no normalisation", text),
+    throw core::ConfigError(fmt::format("{} = \"{}\" is no normalisation", key, text),
                             "use auto, imagenet, none, or three means and three deviations above 0 "
                             "in 0..1, such as 0.5,0.5,0.5,0.25,0.25,0.25");
   }
@@ -71,6 +71,7 @@ Encoder OpenEncoder(const fs::path& path, const std::string& name,
   encoder.name = name.empty() ? NameOf(file) : name;
   encoder.source = file.string();
   std::map<std::string, std::string> metadata;
+  engine::CheckHashInName(file);
   core::StateDict dict = core::ReadWeights(file, &metadata);
   try {
     dict = engine::MapDialect(std::move(dict));

@@ -22,8 +22,10 @@ struct Encoder {
 };
 
 // What eval.normalization says: "auto" and "imagenet" are ImageNet's, "none" leaves values in 0..1,
-// and "m,m,m,s,s,s" is mean and deviation of R, G, B in 0..1. ConfigError for anything else.
-engine::Normalization ParseNormalization(const std::string& text);
+// and "m,m,m,s,s,s" is mean and deviation of R, G, B in 0..1. ConfigError, naming `key`, for
+// anything else.
+engine::Normalization ParseNormalization(const std::string& text,
+                                         const std::string& key = "eval.normalization");
 
 // A weights file of any dialect, or a folder of `eosin pretrain` (its encoder.safetensors). The
 // architecture comes from the tensors. `normalization` (ParseNormalization) is for files that do

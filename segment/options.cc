@@ -37,16 +37,33 @@ void SegmentOptions::Bind(core::OptionSet& set) {
           {.doc = "input pixels a feature pixel: 8, 16 or 32; 16 costs a third of 8",
            .min = 8,
            .max = 32});
-  set.Add("model.rates", &rates,
-          {.doc = "dilations of the ASPP; too large for the crop's feature map they become 1x1",
-           .min = 1,
-           .max = 64});
+  set.Add("model.head", &head,
+          {.doc = "deeplabv3 as torchvision builds it, or deeplabv3plus with a skip at stride 4 as "
+                  "segmentation_models.pytorch does",
+           .choices = {"deeplabv3", "deeplabv3plus"}});
+  set.Add(
+      "model.rates", &rates,
+      {.doc = "three dilations of the ASPP; [] = 3/16, 6/16 and 9/16 of the crop's feature map; "
+              "too large for it they become 1x1",
+       .min = 1,
+       .max = 64});
   set.Add("model.head_channels", &head_channels,
           {.doc = "channels of the head; 256 in torchvision", .min = 8, .max = 1024});
-  set.Add("model.aux", &aux, {.doc = "a second head on layer3 while training"});
+  set.Add("model.separable", &separable,
+          {.doc = "deeplabv3plus: separable convolutions in the ASPP"});
+  set.Add("model.aux", &aux, {.doc = "deeplabv3: a second head on layer3 while training"});
   set.Add("model.dropout", &dropout, {.doc = "dropout of the head", .min = 0, .max = 0.95});
 
-  set.Add("model.init", &init, {.doc = "random, or a weights file for the backbone"});
+  set.Add("model.init", &init,
+          {.doc = "random, or a weights file: a backbone or a whole segmentation net"});
+  set.Add("model.init_part", &init_part,
+          {.doc = "what to take from the file: the backbone, the body (all but the last "
+                  "convolution, for other classes) or all",
+           .choices = {"backbone", "body", "all"}});
+  set.Add(
+      "model.normalization", &normalization,
+      {.doc = "of the input: auto (what the weights file says, else ImageNet's), imagenet, none, "
+              "or three means and three deviations in 0..1"});
   set.Add(
       "train.freeze", &freeze,
       {.doc = "the backbone from its input up to and including this stage stays as it is, batch "
@@ -64,17 +81,60 @@ void SegmentOptions::Bind(core::OptionSet& set) {
           {.doc = "learning rate of a backbone that comes from a file, times optimizer.lr",
            .min = 0,
            .max = 100});
+  set.Add("train.unfreeze_at", &unfreeze_at,
+          {.doc = "share of the steps after which train.freeze ends; 0 = never. freeze = all with "
+                  "0.2 trains the head first, then everything",
+           .min = 0,
+           .max = 0.99});
+  set.Add("train.unfreeze_to", &unfreeze_to,
+          {.doc = "what stays frozen after train.unfreeze_at", .choices = FreezeNames()});
+  set.Add("train.stage_lr", &stage_lr,
+          {.doc = "factors of the rate for stem, layer1, ..., layer4, times train.backbone_lr; the "
+                  "head has 1",
+           .min = 1e-6,
+           .max = 100});
+  set.Add(
+      "train.schedule", &schedule,
+      {.doc = "course of the rate; one-cycle rises to optimizer.lr over 30 % and falls to nothing",
+       .choices = {"poly", "cosine", "one-cycle", "constant"}});
   set.Add("train.poly_power", &poly_power,
           {.doc = "rate falls as (1 - step / steps) ^ power", .min = 0, .max = 10});
   set.Add("train.warmup", &warmup,
           {.doc = "the rate rises from 0 over so many steps", .unit = "steps", .min = 0});
-  set.Add("train.ce", &ce, {.doc = "weight of the cross-entropy", .min = 0});
-  set.Add("train.dice", &dice, {.doc = "weight of the soft Dice loss", .min = 0});
+  set.Add("train.ce", &loss.ce, {.doc = "factor of the cross-entropy", .min = 0});
+  set.Add("train.dice", &loss.dice, {.doc = "factor of the soft Dice loss", .min = 0});
+  set.Add("train.focal", &loss.focal, {.doc = "factor of the focal loss", .min = 0});
+  set.Add("train.focal_gamma", &loss.focal_gamma,
+          {.doc = "how little easy pixels count in it", .min = 1, .max = 10});
+  set.Add("train.lovasz", &loss.lovasz, {.doc = "factor of the Lovasz-softmax loss", .min = 0});
+  set.Add("train.lovasz_per_image", &loss.lovasz_per_image,
+          {.doc = "of each image alone instead of the batch's pixels together"});
+  set.Add("train.class_weights", &class_weights,
+          {.doc = "in cross-entropy and focal loss: none, inverse or sqrt (of the training pixels' "
+                  "frequency), or a number a class: \"1, 4\""});
   set.Add("train.aux_weight", &aux_weight, {.doc = "weight of the second head's loss", .min = 0});
+  set.Add("train.clip_grad", &clip_grad,
+          {.doc = "largest L2 norm of the gradient; 0 = as it comes", .min = 0});
   set.Add("seed", &seed,
           {.doc = "draws the head, the order and the augmentation", .min = 0, .max = 1e9});
   set.Add("train.val_every", &val_every,
           {.doc = "validate every so many steps; 0 = ten times", .unit = "steps", .min = 0});
+  set.Add(
+      "train.patience", &patience,
+      {.doc = "end after so many validations without a better one; 0 = train all steps", .min = 0});
+  set.Add("train.checkpoint_every", &checkpoint_every,
+          {.doc = "checkpoint every so many steps too, not only at validations; 0 = no",
+           .unit = "steps",
+           .min = 0});
+  set.Add("train.views", &views,
+          {.doc = "fixed crops an image, drawn once and used in turn; 0 = a new one every time",
+           .min = 0,
+           .max = 10000});
+  set.Add("train.cache_features", &cache_features,
+          {.doc = "keep what the frozen stages give for each fixed crop instead of computing it "
+                  "again"});
+  set.Add("train.cache_gb", &cache_gb,
+          {.doc = "memory that it may take", .unit = "GB", .min = 0, .max = 10000});
   optimizer.Bind(set, "optimizer");
 
   set.Add("augment.scale_min", &scale_min,
@@ -116,13 +176,48 @@ void SegmentOptions::Check() const {
     fail(fmt::format("model.output_stride = {} is not possible", output_stride),
          "model.output_stride must be 8, 16 or 32");
   }
-  if (rates.size() != 3 ||
+  if (head == "deeplabv3plus" && output_stride == 32) {
+    fail("model.head = deeplabv3plus has no output stride 32", "set model.output_stride = 16 or 8");
+  }
+  if (head == "deeplabv3plus" && aux) {
+    fail("model.aux = true needs model.head = deeplabv3",
+         "deeplabv3plus has no second head: set model.aux = false");
+  }
+  if ((!rates.empty() && rates.size() != 3) ||
       std::any_of(rates.begin(), rates.end(), [](double r) { return r != std::floor(r); })) {
-    fail("model.rates must be three whole numbers", "for example model.rates = [6, 12, 18]");
+    fail("model.rates must be three whole numbers, or none",
+         "for example model.rates = [6, 12, 18], or [] to take them from the crop");
   }
-  if (ce + dice <= 0) {
-    fail("train.ce and train.dice are both 0", "give at least one loss a weight above 0");
+  if (init == "random" && init_part != "backbone") {
+    fail(fmt::format("model.init_part = {} without a weights file", init_part),
+         "name the file with model.init");
   }
+  if (loss.ce + loss.dice + loss.focal + loss.lovasz <= 0) {
+    fail("train.ce, train.dice, train.focal and train.lovasz are all 0",
+         "give at least one loss a factor above 0");
+  }
+  if (stage_lr.size() != 5) {
+    fail(fmt::format("train.stage_lr has {} numbers", stage_lr.size()),
+         "give five: stem, layer1, layer2, layer3, layer4");
+  }
+  const auto place = [](const std::string& stage) {
+    return std::find(FreezeNames().begin(), FreezeNames().end(), stage) - FreezeNames().begin();
+  };
+  if (unfreeze_at > 0 && place(unfreeze_to) >= place(freeze)) {
+    fail(fmt::format("train.unfreeze_at = {} unfreezes nothing: train.freeze = {}, "
+                     "train.unfreeze_to = {}",
+                     unfreeze_at, freeze, unfreeze_to),
+         "freeze more at first, or set train.unfreeze_at = 0");
+  }
+  if (schedule == "one-cycle" && warmup > 0) {
+    fail("train.warmup with train.schedule = one-cycle",
+         "one-cycle has a rise of its own: set train.warmup = 0");
+  }
+  if (cache_features && (freeze == "none" || views == 0)) {
+    fail("train.cache_features = true needs frozen stages and fixed crops",
+         "set train.freeze to a stage and train.views to the number of crops an image");
+  }
+  ClassWeights(class_weights, std::vector<int64_t>(data.classes.size(), 1));
   if (scale_min > scale_max) {
     fail(fmt::format("augment.scale_min = {} is larger than augment.scale_max = {}", scale_min,
                      scale_max),
@@ -170,17 +265,31 @@ double TapsInside(int64_t map, int64_t rate) {
   return per_axis * per_axis / 9.0;
 }
 
+int64_t SegmentOptions::MapSize() const {
+  const int64_t stride = stem == "cifar" ? output_stride / 4 : output_stride;
+  return std::max<int64_t>(1, crop / stride);
+}
+
+std::vector<int64_t> SegmentOptions::Rates() const {
+  std::vector<int64_t> result;
+  for (const double rate : rates) result.push_back(static_cast<int64_t>(rate));
+  for (int64_t i = 1; rates.empty() && i <= 3; ++i) {
+    result.push_back(std::max<int64_t>(i, (3 * i * MapSize() + 8) / 16));
+  }
+  return result;
+}
+
 std::vector<std::string> Warnings(const SegmentOptions& options) {
   std::vector<std::string> warnings;
-  const int64_t stride =
-      options.stem == "cifar" ? options.output_stride / 4 : options.output_stride;
-  const int64_t map = std::max<int64_t>(1, options.crop / stride);
-  for (const double rate : options.rates) {
-    if (TapsInside(map, static_cast<int64_t>(rate)) > 0.2) continue;
+  const int64_t map = options.MapSize();
+  for (const int64_t rate : options.Rates()) {
+    if (TapsInside(map, rate) > 0.2) continue;
     warnings.push_back(fmt::format(
         "ASPP rate {} is little more than a 1x1 convolution on the {} x {} feature map of a {} px "
-        "crop at output stride {}; try smaller model.rates",
-        rate, map, map, options.crop, options.output_stride));
+        "crop at output stride {}; {}",
+        rate, map, map, options.crop, options.output_stride,
+        options.rates.empty() ? "use larger crops, or output stride 8"
+                              : "try smaller model.rates"));
   }
   return warnings;
 }

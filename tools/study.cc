@@ -20,7 +20,7 @@
 #include "pretrain/trainer.h"
 #include "segment/study/report.h"
 #include "segment/study/run.h"
-#include "segment/trainer.h"
+#include "segment/train/trainer.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
 

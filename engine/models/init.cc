@@ -62,13 +62,20 @@ void InitConv(torch::nn::Conv2dImpl& conv, uint64_t seed, ConvInit init, const s
   const int64_t taps = conv.weight.size(2) * conv.weight.size(3);
   const double fan_in = static_cast<double>(conv.weight.size(1) * taps);
   const double fan_out = static_cast<double>(conv.weight.size(0) * taps);
-  const auto bound = static_cast<float>(1.0 / std::sqrt(fan_in));
+  double bound = 1.0 / std::sqrt(fan_in);
+  if (init == ConvInit::kKaimingUniform) bound = std::sqrt(6.0 / fan_in);
+  if (init == ConvInit::kXavierUniform) bound = std::sqrt(6.0 / (fan_in + fan_out));
   if (init == ConvInit::kKaimingFanOut) {
     DrawNormal(conv.weight, seed, name + ".weight", static_cast<float>(std::sqrt(2.0 / fan_out)));
   } else {
-    DrawUniform(conv.weight, seed, name + ".weight", bound);
+    DrawUniform(conv.weight, seed, name + ".weight", static_cast<float>(bound));
   }
-  if (conv.bias.defined()) DrawUniform(conv.bias, seed, name + ".bias", bound);
+  if (!conv.bias.defined()) return;
+  if (init == ConvInit::kKaimingUniform || init == ConvInit::kXavierUniform) {
+    conv.bias.zero_();
+  } else {
+    DrawUniform(conv.bias, seed, name + ".bias", static_cast<float>(1.0 / std::sqrt(fan_in)));
+  }
 }
 
 template <typename BatchNorm>

@@ -11,8 +11,10 @@
 namespace eosin::engine {
 
 enum class ConvInit {
-  kDefault,       // PyTorch's: uniform +-1/sqrt(fan_in), bias alike
-  kKaimingFanOut  // torchvision's ResNet: normal, std = sqrt(2 / (out_channels * kh * kw))
+  kDefault,         // PyTorch's: uniform +-1/sqrt(fan_in), bias alike
+  kKaimingFanOut,   // torchvision's ResNet: normal, std = sqrt(2 / (out_channels * kh * kw))
+  kKaimingUniform,  // uniform +-sqrt(6 / fan_in), bias 0 (segmentation_models.pytorch's decoders)
+  kXavierUniform    // uniform +-sqrt(6 / (fan_in + fan_out)), bias 0 (its last convolutions)
 };
 
 // Initialises all Conv2d (as told), Linear (PyTorch's default) and BatchNorm (weight 1, bias 0,

@@ -163,16 +163,17 @@ void ResNetImpl::reset() {
     const int64_t planes = int64_t{options_.width} << layer;
     const bool dilated =
         (layer == 3 && options_.output_stride <= 16) || (layer == 2 && options_.output_stride == 8);
-    const int64_t previous = dilation;
+    int64_t first = dilation;  // of the stage's first block
     int64_t stride = layer == 0 ? 1 : 2;
     if (dilated) {
       dilation *= stride;
       stride = 1;
+      if (options_.dilate_first_block) first = dilation;
     }
     std::vector<BlockShape> shapes;
     for (int block = 0; block < architecture.blocks[layer]; ++block) {
       shapes.push_back({architecture.bottleneck, in, planes, block == 0 ? stride : 1,
-                        block == 0 ? previous : dilation});
+                        block == 0 ? first : dilation});
       in = shapes.back().out();
     }
     layers_.push_back(register_module("layer" + std::to_string(layer + 1),
@@ -186,15 +187,19 @@ void ResNetImpl::reset() {
 
 std::vector<at::Tensor> ResNetImpl::forward_stages(const at::Tensor& x) {
   std::vector<at::Tensor> stages;
-  at::Tensor out = bn1_->forward(conv1_->forward(x));
-  stages.push_back(at::relu_(out));
-  out = stages[0];
-  if (options_.stem == "imagenet") out = at::max_pool2d(out, 3, 2, 1);
-  for (auto& layer : layers_) {
-    out = layer->forward(out);
-    stages.push_back(out);
+  for (int stage = 0; stage < 5; ++stage) {
+    stages.push_back(forward_stage(stage, stage == 0 ? x : stages.back()));
   }
   return stages;
+}
+
+at::Tensor ResNetImpl::forward_stage(int stage, const at::Tensor& x) {
+  if (stage == 0) {
+    at::Tensor out = bn1_->forward(conv1_->forward(x));
+    return at::relu_(out);
+  }
+  const bool pool = stage == 1 && options_.stem == "imagenet";
+  return layers_[static_cast<size_t>(stage - 1)]->forward(pool ? at::max_pool2d(x, 3, 2, 1) : x);
 }
 
 at::Tensor ResNetImpl::forward(const at::Tensor& x) {

@@ -33,6 +33,9 @@ struct ResNetOptions {
   // torchvision refuses dilation for resnet18/34; here both 3x3 of a block take the block's
   // dilation.
   int output_stride = 32;
+  // Whether the first block of a dilated stage is dilated like the others, as
+  // segmentation_models.pytorch builds its encoders; false: torchvision's rule above.
+  bool dilate_first_block = false;
   int width = 64;                   // channels of the stem; 64 in torchvision, less for small nets
   bool zero_init_residual = false;  // last BN weight of each block starts at 0 (InitResNet)
   int num_classes = 0;              // 0: no fc, forward gives pooled features
@@ -51,6 +54,8 @@ class ResNetImpl : public torch::nn::Cloneable<ResNetImpl> {
   at::Tensor forward(const at::Tensor& x);
   // {stem after ReLU and before the pool, layer1, ..., layer4}, each (N, C, h, w).
   std::vector<at::Tensor> forward_stages(const at::Tensor& x);
+  // One of them, 0..4, from the output of the one before (from the image for 0).
+  at::Tensor forward_stage(int stage, const at::Tensor& x);
 
   int64_t feature_dim() const;              // channels of layer4: 512 or 2048 at width 64
   int64_t stage_channels(int stage) const;  // 0 = stem, 1..4 = layers

@@ -188,6 +188,18 @@ at::Tensor Optimizer::GradNorm() const {
   return at::linalg_vector_norm(at::stack(at::_foreach_norm(grads)));
 }
 
+at::Tensor Optimizer::ClipGrad(double norm) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor before = GradNorm();
+  const at::Tensor factor = (norm / (before + 1e-6)).clamp_max(1.0);
+  for (ParamGroup& group : groups_) {
+    for (at::Tensor& param : group.params) {
+      if (param.grad().defined()) param.mutable_grad().mul_(factor);
+    }
+  }
+  return before;
+}
+
 core::StateDict Optimizer::ToState() const {
   const bool adam = adaptive();
   core::StateDict state;

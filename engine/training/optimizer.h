@@ -56,6 +56,9 @@ class Optimizer {
 
   // L2 norm of all gradients, a 0-d tensor on their device: no host synchronisation.
   at::Tensor GradNorm() const;
+  // Scales all gradients so that their norm is at most `norm`, as torch's clip_grad_norm_ does.
+  // Gives back the norm before, without host synchronisation.
+  at::Tensor ClipGrad(double norm);
 
   // Buffers by parameter name: "momentum.<name>", "exp_avg.<name>", "exp_avg_sq.<name>",
   // "step.<group>".

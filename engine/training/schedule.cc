@@ -10,7 +10,7 @@ namespace eosin::engine {
 void ScheduleOptions::Bind(core::OptionSet& set, const std::string& prefix) {
   set.Add(prefix + ".shape", &shape,
           {.doc = "learning rate over the run after warm-up",
-           .choices = {"cosine", "poly", "constant"}});
+           .choices = {"cosine", "poly", "constant", "one-cycle"}});
   set.Add(prefix + ".warmup_epochs", &warmup_epochs,
           {.doc = "linear rise; never more than a fifth of the run", .unit = "epochs", .min = 0});
   set.Add(prefix + ".warmup_start_lr", &warmup_start_lr,
@@ -46,6 +46,7 @@ LrSchedule::LrSchedule(const ScheduleOptions& options, double peak, int64_t step
 
 double LrSchedule::At(int64_t step) const {
   if (options_.per_epoch) step -= step % steps_per_epoch_;
+  if (options_.shape == "one-cycle") return OneCycle(step);
   const bool lightly = options_.dialect == "lightly", solo = options_.dialect == "solo";
   if (step < warmup_) {
     const bool from_zero = solo || options_.dialect == "google";
@@ -62,6 +63,17 @@ double LrSchedule::At(int64_t step) const {
                              ? std::pow(1.0 - progress, options_.power)
                              : 0.5 * (1.0 + std::cos(std::numbers::pi * progress));
   return peak_ * (options_.final_share + (1.0 - options_.final_share) * falling);
+}
+
+double LrSchedule::OneCycle(int64_t step) const {
+  const double start = peak_ / 25, end = start / 1e4;
+  const double top = 0.3 * static_cast<double>(total_) - 1, last = static_cast<double>(total_ - 1);
+  const auto at = static_cast<double>(step);
+  const auto anneal = [](double from, double to, double share) {
+    return to + (from - to) / 2 * (1 + std::cos(std::numbers::pi * share));
+  };
+  if (at <= top && top > 0) return anneal(start, peak_, at / top);
+  return anneal(peak_, end, std::min(1.0, (at - top) / std::max(last - top, 1e-9)));
 }
 
 double EmaMomentum(double base, double progress) {

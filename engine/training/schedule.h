@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Learning rate by step: linear warm-up, then cosine, poly or constant; the base rate scaled by
-// the batch. Torch-free; a rate depends on the step alone, so a resume needs no state.
+// Learning rate by step: linear warm-up, then cosine, poly or constant, or one cycle; the base
+// rate scaled by the batch. Torch-free; a rate depends on the step alone, so a resume needs no
+// state.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,13 @@ namespace eosin::engine {
 //   lightly  (s + 1) / w      ; the cosine of (s - w) / (n - w - 1): the last step has the end rate
 //                               (lightly/utils/scheduler.py)
 //   solo     s / (w - 1)      ; google's cosine (solo/utils/lr_scheduler.py, after bolts)
+//
+// one-cycle (Smith & Topin, 2017) is torch's OneCycleLR with its defaults and cycle_momentum =
+// False: from a 25th of the peak to the peak over 30 % of the steps, then down to a 10,000th of
+// where it started, both along a cosine. It has no other warm-up; dialect and final_share mean
+// nothing to it.
 struct ScheduleOptions {
-  std::string shape = "cosine";  // cosine | poly | constant
+  std::string shape = "cosine";  // cosine | poly | constant | one-cycle
   std::string dialect = "eosin";
   double warmup_epochs = 0;      // linear; never more than a fifth of the run
   double warmup_start_lr = 0;    // not scaled by the batch; solo-learn has 3e-5
@@ -41,6 +47,8 @@ class LrSchedule {
   double At(int64_t step) const;
 
  private:
+  double OneCycle(int64_t step) const;
+
   ScheduleOptions options_;
   double peak_;
   int64_t steps_per_epoch_, warmup_, total_;

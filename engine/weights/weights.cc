@@ -186,6 +186,7 @@ std::string LoadReport::Table() const {
 
 LoadReport LoadEncoder(torch::nn::Module& encoder, const std::filesystem::path& path,
                        const LoadRules& rules) {
+  CheckHashInName(path);
   core::StateDict dict = core::ReadWeights(path);
   try {
     std::string dialect;

@@ -60,7 +60,14 @@ struct TrunkInfo {
 };
 TrunkInfo DescribeTrunk(const core::StateDict& trunk);
 
-// ReadWeights + MapDialect + LoadStateDict into an encoder. Errors name the file.
+// The hash that a file's name promises, as torch.hub and torchvision name files: resnet50-0676ba61
+// .pth begins its SHA-256 so. Empty when the name has none (no eight or more of 0-9, a-f after the
+// last dash, or a date).
+std::string HashInName(const std::filesystem::path& path);
+// Throws WeightsError when the file's SHA-256 does not begin with the hash in its name.
+void CheckHashInName(const std::filesystem::path& path);
+
+// CheckHashInName + ReadWeights + MapDialect + LoadStateDict into an encoder. Errors name the file.
 LoadReport LoadEncoder(torch::nn::Module& encoder, const std::filesystem::path& path,
                        const LoadRules& rules = {});
 

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "core/stats/resample.h"
-#include "segment/result.h"
 #include "segment/study/plan.h"
+#include "segment/train/result.h"
 
 namespace eosin::segment {
 

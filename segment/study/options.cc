@@ -68,6 +68,10 @@ void StudyOptions::Bind(core::OptionSet& set) {
 void StudyOptions::Check() const {
   segment.Check();
   split.Check();
+  if (segment.patience > 0) {
+    throw ConfigError("train.patience in a study: arms would train for unequal numbers of steps",
+                      "set train.patience = 0; the report scores the best and the last state");
+  }
   if (fractions.empty()) {
     throw ConfigError("study.fractions is empty", "for example study.fractions = [0.1, 1.0]");
   }

@@ -9,8 +9,8 @@
 
 #include "core/config/option_set.h"
 #include "eval/segmentation_metrics.h"
+#include "segment/data/split.h"
 #include "segment/options.h"
-#include "segment/study/split.h"
 
 namespace eosin::segment {
 

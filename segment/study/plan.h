@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "segment/data/split.h"
 #include "segment/study/options.h"
-#include "segment/study/split.h"
 
 namespace eosin::segment {
 

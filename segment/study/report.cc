@@ -100,8 +100,8 @@ class Report {
     std::vector<std::pair<std::string, std::string>> facts = {
         {"primary comparison", options_.primary},
         {"network",
-         fmt::format("DeepLabV3, {}, output stride {}, ASPP rates {:g}, head {} channels", s.arch,
-                     s.output_stride, fmt::join(s.rates, "/"), s.head_channels)},
+         fmt::format("{}, {}, output stride {}, ASPP rates {}, head {} channels", s.head, s.arch,
+                     s.output_stride, fmt::join(s.Rates(), "/"), s.head_channels)},
         {"budget of each model",
          fmt::format(
              "{} steps of {} crops of {} px, {} rate {:g}, poly {:g}; the same for every arm "

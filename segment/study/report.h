@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/report/html.h"
-#include "segment/mask_dataset.h"
+#include "segment/data/mask_dataset.h"
 #include "segment/study/analysis.h"
 
 namespace eosin::segment {

@@ -8,6 +8,7 @@
 #include "core/base/hash.h"
 #include "core/base/interrupt.h"
 #include "core/base/progress.h"
+#include "segment/train/train_state.h"
 
 namespace eosin::segment {
 
@@ -71,7 +72,8 @@ std::vector<SegmentResult> RunJobs(const StudyOptions& options, const MaskDatase
       progress.Advance(steps);
       continue;
     }
-    fs::remove_all(job_folder);  // what a killed run left; no result, so nothing is lost
+    // What a killed run left is continued from its checkpoint.
+    if (!HasTrainState(job_folder)) fs::remove_all(job_folder);
     core::MakeFolder(job_folder);
     progress.SetNote(
         fmt::format("{} ({} of {} models)", job.name, results.size() + 1, plan.jobs.size()));
@@ -81,6 +83,7 @@ std::vector<SegmentResult> RunJobs(const StudyOptions& options, const MaskDatase
                                  [&](int64_t, double) { progress.Advance(); });
     result.fingerprint = fingerprint;
     WriteResult(done, result);
+    RemoveCheckpoint(job_folder);
     results.push_back(std::move(result));
   }
   return results;

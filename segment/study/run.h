@@ -8,9 +8,9 @@
 #include <functional>
 #include <vector>
 
-#include "segment/mask_dataset.h"
-#include "segment/result.h"
+#include "segment/data/mask_dataset.h"
 #include "segment/study/plan.h"
+#include "segment/train/result.h"
 
 namespace eosin::segment {
 

@@ -181,5 +181,48 @@ TEST(ScheduleDialectTest, OneWarmupStepIsNoDivisionByZero) {
   }
 }
 
+TEST(ScheduleTest, OneCycleIsTorchs) {
+  for (const auto& [name, rates] : Fixture("one_cycle.json").items()) {
+    const int64_t steps = std::stoll(name);
+    const double peak = std::stod(name.substr(name.find(' ')));
+    ScheduleOptions options;
+    options.shape = "one-cycle";
+    options.scale = "none";
+    const LrSchedule schedule(options, peak, 1, steps);
+    ASSERT_EQ(static_cast<int64_t>(rates.size()), steps);
+    for (int64_t step = 0; step < steps; ++step) {
+      EXPECT_NEAR(schedule.At(step), rates[static_cast<size_t>(step)].get<double>(), 1e-12 * peak)
+          << name << ", step " << step;
+    }
+  }
+  // Runs too short to rise stay within the cycle.
+  for (const int64_t steps : {1, 2, 3, 4}) {
+    ScheduleOptions options;
+    options.shape = "one-cycle";
+    const LrSchedule schedule(options, 1.0, 1, steps);
+    for (int64_t step = 0; step < steps; ++step) {
+      EXPECT_GE(schedule.At(step), 0);
+      EXPECT_LE(schedule.At(step), 1.0);
+    }
+  }
+}
+
+TEST(OptimizerTest, ClippingIsTorchs) {
+  // Gradients (3, 4) and (0, 12): norm 13. clip_grad_norm_ scales by max / (norm + 1e-6).
+  at::Tensor a = torch::zeros({2}).requires_grad_(), b = torch::zeros({2}).requires_grad_();
+  Optimizer optimizer({}, MakeParamGroups({{"a", a}, {"b", b}}, false));
+  const auto set = [&] {
+    a.mutable_grad() = torch::tensor({3.0f, 4.0f});
+    b.mutable_grad() = torch::tensor({0.0f, 12.0f});
+  };
+  set();
+  EXPECT_NEAR(optimizer.ClipGrad(1.3).item<double>(), 13.0, 1e-5);
+  EXPECT_NEAR(a.grad()[0].item<double>(), 0.3, 1e-6);
+  EXPECT_NEAR(b.grad()[1].item<double>(), 1.2, 1e-6);
+  set();
+  optimizer.ClipGrad(100);
+  EXPECT_EQ(a.grad()[1].item<double>(), 4.0);
+}
+
 }  // namespace
 }  // namespace eosin::engine

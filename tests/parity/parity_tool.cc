@@ -1,29 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C++ side of tests/parity/test_weights.py and test_embedding.py.
+// The C++ side of tests/parity/test_weights.py, test_segmentation.py and test_embedding.py.
 //
 //   parity_tool forward --arch ARCH --weights FILE --input X.safetensors --output Y.safetensors
+//   parity_tool image --weights MODEL.safetensors --image X.png --output Y.safetensors
 //   parity_tool init --arch ARCH --seed N --out FILE.pth|FILE.safetensors
 //   parity_tool convert --in FILE --out FILE.pth|FILE.safetensors
 //   parity_tool time --arch ARCH --input X.safetensors --rounds N      (milliseconds a step, lines)
 //   parity_tool embed --data D --out FOLDER      (made features: i, i / 2, i / 4 of image i)
 //
-// ARCH: resnet18|34|50 with a 1000-way fc, or deeplabv3_resnet50[_aux] with 21 classes. X holds
-// "x"; Y gets "out" (and "aux").
+// ARCH: resnet18|34|50 with a 1000-way fc; deeplabv3_resnet50[_aux] or
+// deeplabv3plus_resnet18|34|50_os8|16[_plain], with 21 classes. X holds "x"; Y gets "out" (and
+// "aux"). image: a model of eosin segment, built from what its metadata says.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <map>
+#include <sstream>
 #include <string>
 
 #include <torch/torch.h>
 
 #include "core/base/error.h"
+#include "core/base/files.h"
 #include "core/formats/pth.h"
 #include "core/formats/safetensors.h"
+#include "core/image/codec.h"
 #include "engine/data/image_source.h"
 #include "engine/models/init.h"
+#include "engine/training/input.h"
 #include "engine/weights/weights.h"
 #include "eval/embedding_file.h"
-#include "segment/deeplab.h"
+#include "segment/model/deeplab.h"
 
 namespace {
 
@@ -31,12 +38,18 @@ using namespace eosin;  // NOLINT: a test program
 
 struct Net {
   engine::ResNet resnet{nullptr};
-  segment::DeepLabV3 deeplab{nullptr};
+  segment::SegmentationNet deeplab{nullptr};
 
   explicit Net(const std::string& arch) {
-    if (arch.starts_with("deeplab")) {
-      deeplab =
-          segment::DeepLabV3(segment::DeepLabOptions{.classes = 21, .aux = arch.ends_with("_aux")});
+    if (arch.starts_with("deeplabv3plus")) {
+      segment::DeepLabOptions options{.head = "deeplabv3plus", .classes = 21};
+      options.backbone.arch = arch.substr(14, 8);
+      options.backbone.output_stride = arch.find("os8") != arch.npos ? 8 : 16;
+      options.separable = !arch.ends_with("_plain");
+      deeplab = segment::SegmentationNet(options);
+    } else if (arch.starts_with("deeplab")) {
+      deeplab = segment::SegmentationNet(
+          segment::DeepLabOptions{.classes = 21, .aux = arch.ends_with("_aux")});
     } else {
       resnet = engine::ResNet(engine::ResNetOptions{.arch = arch, .num_classes = 1000});
     }
@@ -82,6 +95,35 @@ void Forward(std::map<std::string, std::string>& options) {
     Put(&result, "out", y.out);
     if (y.aux.defined()) Put(&result, "aux", y.aux);
   }
+  core::WriteSafetensors(options["--output"], result);
+}
+
+void Image(std::map<std::string, std::string>& options) {
+  const torch::NoGradGuard guard;
+  std::map<std::string, std::string> facts;
+  const core::StateDict weights = core::ReadSafetensors(options["--weights"], &facts);
+  segment::DeepLabOptions net_options{.head = facts.at("eosin.head")};
+  net_options.backbone.arch = facts.at("eosin.arch");
+  net_options.backbone.output_stride = std::stoi(facts.at("eosin.output_stride"));
+  net_options.separable = facts.at("eosin.separable") == "true";
+  net_options.aux = weights.Find("aux_classifier.0.weight") != nullptr;
+  const std::string& classes = facts.at("eosin.classes");
+  net_options.classes = 1 + static_cast<int>(std::count(classes.begin(), classes.end(), ','));
+  net_options.rates.clear();
+  std::istringstream rates(facts.at("eosin.rates"));
+  for (std::string rate; std::getline(rates, rate, ',');) {
+    net_options.rates.push_back(std::stoll(rate));
+  }
+  segment::SegmentationNet net(net_options);
+  engine::LoadStateDict(*net, weights, {.strict = true, .ignore_prefixes = {}});
+  net->eval();
+  const std::string png = core::ReadFile(options["--image"]);
+  const core::Image image = core::DecodeRgb(
+      {reinterpret_cast<const uint8_t*>(png.data()), png.size()}, options["--image"]);
+  const at::Tensor x = engine::ToInput(image.pixels.data(), 1, image.width, c10::kCPU,
+                                       engine::NormalizationOf(facts).value());
+  core::StateDict result;
+  Put(&result, "out", net->forward(x).out);
   core::WriteSafetensors(options["--output"], result);
 }
 
@@ -131,6 +173,8 @@ int main(int argc, char** argv) {
   try {
     if (command == "forward")
       Forward(options);
+    else if (command == "image")
+      Image(options);
     else if (command == "init")
       Init(options);
     else if (command == "convert")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "segment/crops.h"
+#include "segment/data/crops.h"
 
 #include <algorithm>
 
@@ -112,6 +112,25 @@ TEST(TapsInside, MatchesTheReference) {
   EXPECT_TRUE(Warnings(options).empty());
 }
 
+TEST(Rates, FollowTheMapUnlessGiven) {
+  SegmentOptions options;
+  auto expect = [&](int64_t crop, int64_t stride, std::vector<int64_t> rates) {
+    options.crop = crop;
+    options.output_stride = stride;
+    EXPECT_EQ(options.Rates(), rates) << crop << " px at " << stride;
+  };
+  expect(512, 8, {12, 24, 36});  // torchvision's
+  expect(512, 16, {6, 12, 18});  // google's for stride 16
+  expect(256, 16, {3, 6, 9});
+  expect(64, 8, {2, 3, 5});
+  expect(32, 16, {1, 2, 3});
+  EXPECT_EQ(Warnings(options).size(), 2u);  // on a 2 x 2 map 2 and 3 are 1x1 all the same
+  options.crop = 256;
+  EXPECT_TRUE(Warnings(options).empty());
+  options.rates = {12, 24, 36};
+  expect(256, 16, {12, 24, 36});
+}
+
 TEST(SegmentOptions, Check) {
   auto check = [](auto change, const std::string& text) {
     SegmentOptions options;
@@ -121,7 +140,37 @@ TEST(SegmentOptions, Check) {
   EXPECT_NO_THROW(SegmentOptions().Check());
   check([](auto& o) { o.output_stride = 12; }, "output_stride");
   check([](auto& o) { o.rates = {1, 2}; }, "three whole numbers");
-  check([](auto& o) { o.ce = o.dice = 0; }, "both 0");
+  check([](auto& o) { o.loss.ce = o.loss.dice = 0; }, "all 0");
+  check([](auto& o) { o.stage_lr = {1, 1}; }, "train.stage_lr has 2 numbers");
+  check([](auto& o) { o.unfreeze_at = 0.2; }, "unfreezes nothing");
+  check(
+      [](auto& o) {
+        o.freeze = "layer1";
+        o.unfreeze_to = "layer2";
+        o.unfreeze_at = 0.5;
+      },
+      "unfreezes nothing");
+  check(
+      [](auto& o) {
+        o.schedule = "one-cycle";
+        o.warmup = 10;
+      },
+      "one-cycle");
+  check([](auto& o) { o.cache_features = true; }, "fixed crops");
+  check([](auto& o) { o.class_weights = "1,2,3"; }, "list of 2 weights");
+  check([](auto& o) { o.init_part = "all"; }, "without a weights file");
+  check(
+      [](auto& o) {
+        o.head = "deeplabv3plus";
+        o.output_stride = 32;
+      },
+      "output stride 32");
+  check(
+      [](auto& o) {
+        o.head = "deeplabv3plus";
+        o.aux = true;
+      },
+      "model.aux");
   check([](auto& o) { o.scale_min = 2; }, "scale_min");
   check([](auto& o) { o.crop = 100; }, "multiple of 8");
 }

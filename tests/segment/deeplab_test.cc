@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "segment/deeplab.h"
+#include "segment/model/deeplab.h"
 
 #include <torch/torch.h>
 
+#include "core/formats/safetensors.h"
 #include "engine/weights/weights.h"
 #include "tests/engine/formula.h"
 
@@ -114,7 +115,7 @@ TEST(DeepLab, ClonesAreIndependentAndFreeOfDropoutInEval) {
   const torch::NoGradGuard guard;
   DeepLabV3 net = Small(true);
   net->eval();
-  DeepLabV3 copy(std::dynamic_pointer_cast<DeepLabV3Impl>(net->clone()));
+  DeepLabV3 copy(std::dynamic_pointer_cast<SegmentationNetImpl>(net->clone()));
   copy->eval();
   const at::Tensor x = torch::rand({2, 3, 40, 56});
   const DeepLabOutput before = net->forward(x);
@@ -136,6 +137,132 @@ TEST(DeepLab, LoadsAnEncoderIntoItsBackbone) {
             engine::ToStateDict(*encoder).Hash());
 }
 
+// ---- DeepLabV3+, against segmentation_models.pytorch (make_segmentation_fixtures.py) ----
+
+at::Tensor SmpReference(const std::string& name) {
+  static const core::StateDict dict = core::ReadSafetensors(
+      eosin::testing::FixtureFolder() / "segmentation" / "networks.safetensors");
+  const core::TensorBlob* blob = dict.Find(name);
+  if (blob == nullptr) throw core::DataError("no reference " + name, "run the fixture maker");
+  return torch::tensor(core::ToFloats(*blob)).reshape(blob->shape);
+}
+
+void ExpectSmp(const at::Tensor& got, const std::string& name) {
+  const at::Tensor wanted = SmpReference(name);
+  ASSERT_EQ(got.sizes(), wanted.sizes()) << name;
+  const double difference = eosin::testing::MaxDifference(got, wanted);
+  EXPECT_LE(difference, kTolerance * std::max(1.0, wanted.abs().max().item<double>())) << name;
+  std::printf("  %-22s max abs difference to SMP %.2e\n", name.c_str(), difference);
+}
+
+TEST(DeepLabPlus, GivesSmpsNumbers) {
+  const torch::NoGradGuard guard;
+  struct Case {
+    const char *name, *arch;
+    int stride;
+    bool separable;
+    std::vector<int64_t> rates;
+    int classes;
+  };
+  for (const Case& one : {Case{"r18_os16", "resnet18", 16, true, {2, 4, 6}, 3},
+                          Case{"r34_os8", "resnet34", 8, false, {6, 12, 18}, 4},
+                          Case{"r50_os16", "resnet50", 16, true, {12, 24, 36}, 5},
+                          Case{"r50_os8", "resnet50", 8, true, {12, 24, 36}, 2}}) {
+    DeepLabOptions options;
+    options.head = "deeplabv3plus";
+    options.backbone.arch = one.arch;
+    options.backbone.output_stride = one.stride;
+    options.separable = one.separable;
+    options.rates = one.rates;
+    options.classes = one.classes;
+    SegmentationNet net(options);
+    eosin::testing::FillByFormula(*net);
+    net->eval();
+    const at::Tensor x = eosin::testing::FormulaImage({2, 3, 96, 64});
+    const at::Tensor y = net->forward(x).out;
+    ASSERT_EQ(y.sizes(), at::IntArrayRef({2, one.classes, 96, 64}));
+    ExpectSmp(y.slice(2, 0, std::nullopt, 5).slice(3, 0, std::nullopt, 5),
+              std::string(one.name) + ".out");
+    const at::Tensor layer4 = net->backbone()->forward_stages(x)[4];
+    ExpectSmp(layer4.slice(0, 0, 1).slice(1, 0, std::nullopt, 64),
+              std::string(one.name) + ".layer4");
+  }
+}
+
+TEST(DeepLabPlus, TrainsAsSmpDoes) {
+  DeepLabOptions options;
+  options.head = "deeplabv3plus";
+  options.backbone.arch = "resnet18";
+  options.backbone.output_stride = 16;
+  options.rates = {2, 4, 6};
+  options.classes = 3;
+  options.dropout = 0;
+  SegmentationNet net(options);
+  eosin::testing::FillByFormula(*net);
+  net->train();
+  const at::Tensor loss =
+      net->forward(eosin::testing::FormulaImage({4, 3, 64, 64})).out.square().mean();
+  loss.backward();
+  const auto parameters = net->named_parameters();
+  ExpectSmp(loss.detach().reshape({1}), "train.loss");
+  ExpectSmp(parameters["encoder.conv1.weight"].grad().slice(0, 0, 4), "train.stem_grad");
+  ExpectSmp(parameters["decoder.block1.0.weight"].grad().slice(0, 0, 8), "train.skip_grad");
+  ExpectSmp(net->named_buffers()["decoder.aspp.0.convs.4.2.running_mean"].slice(0, 0, 32),
+            "train.pool_mean");
+}
+
+TEST(DeepLabPlus, HasSmpsEntriesAndInitialisation) {
+  DeepLabOptions options;
+  options.head = "deeplabv3plus";
+  options.backbone.arch = "resnet18";
+  options.classes = 3;
+  SegmentationNet net(options);
+  InitDeepLab(net, 1, 2);
+  const core::StateDict dict = engine::ToStateDict(*net);
+  for (const char* name :
+       {"encoder.conv1.weight", "decoder.aspp.0.convs.1.0.0.weight",
+        "decoder.aspp.0.convs.1.0.1.weight", "decoder.aspp.0.convs.4.2.bias",
+        "decoder.aspp.0.project.0.weight", "decoder.aspp.1.0.weight", "decoder.aspp.1.1.weight",
+        "decoder.aspp.2.running_var", "decoder.block1.0.weight", "decoder.block1.1.weight",
+        "decoder.block2.0.0.weight", "decoder.block2.0.1.weight", "decoder.block2.1.bias",
+        "segmentation_head.0.weight", "segmentation_head.0.bias"}) {
+    EXPECT_NE(dict.Find(name), nullptr) << name;
+  }
+  // Kaiming uniform in the decoder: +-sqrt(6 / 512); Xavier in the last layer, its bias 0.
+  const auto parameters = net->named_parameters();
+  const double bound = std::sqrt(6.0 / 512);
+  const double most = parameters["decoder.aspp.0.convs.0.0.weight"].abs().max().item<double>();
+  EXPECT_LE(most, bound + 1e-7);
+  EXPECT_GT(most, 0.98 * bound);
+  EXPECT_LE(parameters["segmentation_head.0.weight"].abs().max().item<double>(),
+            std::sqrt(6.0 / (256 + 3)) + 1e-7);
+  EXPECT_EQ(parameters["segmentation_head.0.bias"].abs().max().item<double>(), 0);
+}
+
+TEST(DeepLabPlus, ClonesAndOddSizesAndABatchOfOne) {
+  DeepLabOptions options;
+  options.head = "deeplabv3plus";
+  options.backbone.arch = "resnet18";
+  options.backbone.width = 4;
+  options.backbone.output_stride = 16;
+  options.rates = {1, 2, 3};
+  options.head_channels = 8;
+  SegmentationNet net(options);
+  InitDeepLab(net, 1, 2);
+  net->train();
+  const at::Tensor pool = net->named_buffers()["decoder.aspp.0.convs.4.2.running_mean"].clone();
+  net->forward(torch::rand({1, 3, 64, 64})).out.sum().backward();
+  EXPECT_TRUE(pool.equal(net->named_buffers()["decoder.aspp.0.convs.4.2.running_mean"]));
+  ExpectError([&] { net->forward(torch::rand({1, 3, 16, 16})); }, core::ExitCode::kUsage, "small");
+  net->eval();
+  const torch::NoGradGuard guard;
+  SegmentationNet copy(std::dynamic_pointer_cast<SegmentationNetImpl>(net->clone()));
+  copy->eval();
+  const at::Tensor x = torch::rand({2, 3, 37, 50});  // SMP refuses these; here they just work
+  EXPECT_EQ(net->forward(x).out.sizes(), at::IntArrayRef({2, 2, 37, 50}));
+  EXPECT_TRUE(copy->forward(x).out.equal(net->forward(x).out));
+}
+
 TEST(DeepLab, RefusesOptionsThatMakeNoNetwork) {
   const auto expect = [](DeepLabOptions options, const std::string& text) {
     ExpectError([&] { DeepLabV3{options}; }, core::ExitCode::kUsage, text);
@@ -145,6 +272,9 @@ TEST(DeepLab, RefusesOptionsThatMakeNoNetwork) {
   expect({.rates = {0}}, "rates");
   expect({.head_channels = 0}, "head_channels");
   expect({.dropout = 1}, "dropout");
+  expect({.head = "unet"}, "unet");
+  expect({.head = "deeplabv3plus", .backbone = {.output_stride = 32}}, "output stride 32");
+  expect({.head = "deeplabv3plus", .aux = true}, "aux");
   DeepLabOptions classifier;
   classifier.backbone.num_classes = 10;
   expect(classifier, "fc");

@@ -8,7 +8,7 @@
 #include "core/base/files.h"
 #include "core/base/philox.h"
 #include "core/image/codec.h"
-#include "segment/mask_dataset.h"
+#include "segment/data/mask_dataset.h"
 #include "tests/testing.h"
 
 namespace eosin::testing {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "segment/mask_dataset.h"
+#include "segment/data/mask_dataset.h"
 
 #include <set>
 

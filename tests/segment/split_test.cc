@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "segment/study/split.h"
+#include "segment/data/split.h"
 
 #include <fmt/format.h>
 #include <algorithm>

@@ -1,54 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// Losses, freezing, windows, and a whole small study with real training.
-#include "segment/trainer.h"
+// Windows, starting weights, whole small runs (resumed, stopped early, gone wrong), and a small
+// study with real training.
+#include "segment/train/trainer.h"
 
-#include <torch/nn/modules/batchnorm.h>
 #include <torch/types.h>
 #include <cmath>
-#include <cstring>
+#include <limits>
+#include <stdexcept>
 
+#include "core/formats/pth.h"
 #include "core/formats/safetensors.h"
 #include "engine/weights/weights.h"
-#include "segment/build_model.h"
-#include "segment/crops.h"
-#include "segment/freeze.h"
-#include "segment/losses.h"
-#include "segment/predict_image.h"
+#include "segment/data/crops.h"
+#include "segment/model/build_model.h"
+#include "segment/predict/predict_image.h"
 #include "segment/study/report.h"
 #include "segment/study/run.h"
-#include "tests/segment/made_data.h"
+#include "tests/segment/tiny_run.h"
 
 namespace eosin::segment {
 namespace {
 
+using testing::ExpectError;
 using testing::TempFolder;
-
-TEST(Losses, HandComputed) {
-  // Two pixels, equal logits: p = .5. CE = ln 2. Dice of either class: 2 * .5 / (1 + 1) = .5.
-  const auto logits = torch::zeros({1, 2, 1, 2});
-  const auto target = torch::tensor({0, 1}, torch::kLong).view({1, 1, 2});
-  EXPECT_NEAR(CrossEntropy(logits, target).item<float>(), std::log(2.0), 1e-6);
-  EXPECT_NEAR(DiceLoss(logits, target).item<float>(), 0.5, 1e-6);
-  // p of class 1 = .8, .4; truth 0, 1. Class 1: 2 * .4 / (1.2 + 1); class 0: 2 * .2 / (.8 + 1).
-  const auto uneven = torch::tensor({0.2f, 0.6f, 0.8f, 0.4f}).log().view({1, 2, 1, 2});
-  EXPECT_NEAR(DiceLoss(uneven, target).item<float>(), 1 - (0.8 / 2.2 + 0.4 / 1.8) / 2, 1e-6);
-  EXPECT_NEAR(CrossEntropy(uneven, target).item<float>(), -(std::log(0.2) + std::log(0.4)) / 2,
-              1e-6);
-}
-
-TEST(Losses, IgnoredAndAbsent) {
-  const auto logits = torch::tensor({0.2f, 0.6f, 0.8f, 0.4f}).log().view({1, 2, 1, 2});
-  const auto half = torch::tensor({255, 1}, torch::kLong).view({1, 1, 2});
-  // The ignored pixel counts nowhere; class 0 is absent from the truth and left out of the mean.
-  EXPECT_NEAR(CrossEntropy(logits, half).item<float>(), -std::log(0.4), 1e-6);
-  EXPECT_NEAR(DiceLoss(logits, half).item<float>(), 1 - 2 * 0.4 / (0.4 + 1), 1e-6);
-  const auto none = torch::full({1, 1, 2}, 255, torch::kLong);
-  auto with_grad = logits.clone().requires_grad_();
-  const auto loss = CrossEntropy(with_grad, none) + DiceLoss(with_grad, none);
-  loss.backward();
-  EXPECT_EQ(loss.item<float>(), 0);
-  EXPECT_EQ(with_grad.grad().abs().sum().item<float>(), 0);
-}
+using testing::TinyOptions;
 
 TEST(Windows, CoverWithOverlapAndEndFlush) {
   EXPECT_EQ(WindowStarts(100, 128, 0.25), (std::vector<int64_t>{0}));
@@ -61,72 +36,6 @@ TEST(Windows, CoverWithOverlapAndEndFlush) {
     EXPECT_EQ(starts.back(), length - 128);
     for (size_t i = 1; i < starts.size(); ++i) EXPECT_LE(starts[i] - starts[i - 1], 96);
   }
-}
-
-SegmentOptions TinyOptions() {
-  SegmentOptions options;
-  options.arch = "resnet18";
-  options.width = 8;
-  options.head_channels = 16;
-  options.rates = {1, 2, 3};
-  options.crop = 32;
-  options.batch = 2;
-  options.steps = 4;
-  options.val_every = 2;
-  options.eval_batch = 4;
-  options.workers = 2;
-  options.compute.threads = 1;  // tiny operations: a second thread only waits
-  options.compute.device = "cpu";
-  options.compute.precision = "fp32";
-  return options;
-}
-
-std::vector<char> BatchNormBytes(const torch::nn::Module& module) {
-  std::vector<char> bytes;
-  for (const auto& buffer : module.buffers()) {
-    const auto flat = buffer.contiguous().view(-1).to(torch::kDouble);
-    const char* begin = reinterpret_cast<const char*>(flat.data_ptr<double>());
-    bytes.insert(bytes.end(), begin, begin + flat.numel() * 8);
-  }
-  return bytes;
-}
-
-TEST(Freeze, StatisticsAndWeightsOfFrozenStagesStay) {
-  for (const std::string stage : {"none", "stem", "layer2", "all"}) {
-    SegmentOptions options = TinyOptions();
-    DeepLabV3 net = BuildModel(options).net;
-    const FrozenStages frozen(net, stage);
-    std::vector<std::vector<char>> before;
-    for (const std::string& name : engine::ResNetImpl::StageNames()) {
-      std::vector<char> bytes;
-      for (const auto& module : net->backbone()->StageModules(name)) {
-        const auto more = BatchNormBytes(*module);
-        bytes.insert(bytes.end(), more.begin(), more.end());
-      }
-      before.push_back(std::move(bytes));
-    }
-    for (int step = 0; step < 2; ++step) {
-      net->eval();  // what validation does between steps
-      frozen.TrainMode(net);
-      net->forward(torch::rand({2, 3, 32, 32})).out.sum().backward();
-    }
-    const size_t count = frozen.stages().size();
-    EXPECT_EQ(count, stage == "none" ? 0u : stage == "stem" ? 1u : stage == "layer2" ? 3u : 5u);
-    for (size_t s = 0; s < before.size(); ++s) {
-      const std::string& name = engine::ResNetImpl::StageNames()[s];
-      std::vector<char> after;
-      for (const auto& module : net->backbone()->StageModules(name)) {
-        const auto more = BatchNormBytes(*module);
-        after.insert(after.end(), more.begin(), more.end());
-        for (const auto& parameter : module->parameters()) {
-          EXPECT_EQ(parameter.grad().defined(), s >= count) << stage << " " << name;
-        }
-      }
-      EXPECT_EQ(after == before[s], s < count) << stage << " " << name;
-    }
-  }
-  DeepLabV3 net = BuildModel(TinyOptions()).net;
-  testing::ExpectError([&] { FrozenStages(net, "layer9"); }, core::ExitCode::kUsage, "layer9");
 }
 
 TEST(BuildModel, HeadIsTheSameInEveryArm) {
@@ -160,6 +69,149 @@ TEST(BuildModel, HeadIsTheSameInEveryArm) {
   EXPECT_GT(backbones, 30);
   loaded.arch = "resnet34";
   EXPECT_THROW(BuildModel(loaded), core::WeightsError);
+}
+
+// A run on twelve made images that can be killed after a step.
+class TinyRun : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    testing::MakeMaskData(temp_ / "data", 6, 2, 48);
+    options_ = TinyOptions();
+    options_.data.data = (temp_ / "data").string();
+    options_.steps = 9;
+    options_.val_every = 3;
+    options_.optimizer.name = "adamw";
+    options_.optimizer.lr = 0.003;
+    options_.schedule = "cosine";
+    options_.warmup = 1;
+  }
+  // kill_at > 0: ends like a kill after that many steps of this process's counting.
+  SegmentResult Run(const SegmentOptions& options, const std::string& name, int64_t kill_at = 0) {
+    const MaskDataset data(options.data);
+    core::MakeFolder(temp_ / name);
+    TrainExtras extras{.save_model = true};
+    extras.hook = [&](int64_t step, double) {
+      if (step == kill_at) throw std::runtime_error("killed");
+    };
+    return TrainSegmenter(options, data, SplitByPatient(data.items(), {}), temp_ / name, extras);
+  }
+  void ExpectSame(const std::string& a, const std::string& b) {
+    for (const char* name : {"model.safetensors", "model.pth", "last.safetensors", "metrics.csv"}) {
+      EXPECT_TRUE(core::ReadFile(temp_ / a / name) == core::ReadFile(temp_ / b / name)) << name;
+    }
+  }
+  std::string ResultOf(const SegmentResult& result) {
+    WriteResult(temp_ / "result.json", result);
+    return core::ReadFile(temp_ / "result.json");
+  }
+  TempFolder temp_;
+  SegmentOptions options_;
+};
+
+TEST_F(TinyRun, KilledAnywhereItEndsBitForBitTheSame) {
+  struct Case {
+    const char* freeze;
+    double unfreeze_at;
+    bool cache;
+    const char* head;
+  };
+  int number = 0;
+  for (const Case& one :
+       {Case{"none", 0, false, "deeplabv3"}, Case{"all", 0.5, false, "deeplabv3plus"},
+        Case{"layer2", 0.6, true, "deeplabv3"}}) {
+    SegmentOptions options = options_;
+    options.head = one.head;
+    options.freeze = one.freeze;
+    options.unfreeze_at = one.unfreeze_at;
+    options.cache_features = one.cache;
+    options.views = one.cache ? 2 : 0;
+    options.checkpoint_every = 2;
+    options.aux = options.head == "deeplabv3";
+    const std::string whole = fmt::format("whole{}", number), part = fmt::format("part{}", number);
+    ++number;
+    const std::string wanted = ResultOf(Run(options, whole));
+    for (const int64_t at : {1, 3, 4, 8, 9}) {  // before any checkpoint, after one, in between
+      EXPECT_THROW(Run(options, part, at), std::runtime_error);
+    }
+    EXPECT_EQ(ResultOf(Run(options, part)), wanted);
+    ExpectSame(whole, part);
+  }
+}
+
+TEST_F(TinyRun, ACheckpointOfOtherSettingsIsRefused) {
+  options_.checkpoint_every = 1;
+  EXPECT_THROW(Run(options_, "run", 4), std::runtime_error);
+  SegmentOptions other = options_;
+  other.optimizer.lr = 0.1;
+  ExpectError([&] { Run(other, "run"); }, core::ExitCode::kUsage, "other settings");
+  other = options_;
+  other.workers = 1;  // changes nothing
+  EXPECT_NO_THROW(Run(other, "run"));
+}
+
+TEST_F(TinyRun, GoesOnWithoutTheFileItStartedFrom) {
+  SegmentOptions donor = options_;
+  donor.seed = 99;
+  options_.init = (temp_ / "start.safetensors").string();
+  std::map<std::string, std::string> metadata;
+  engine::AddToMetadata({{0.5f, 0.5f, 0.5f}, {0.2f, 0.2f, 0.2f}}, &metadata);
+  core::WriteSafetensors(options_.init, engine::ToStateDict(*BuildModel(donor).net->backbone()),
+                         metadata);
+  options_.checkpoint_every = 1;
+  const std::string wanted = ResultOf(Run(options_, "whole"));
+  EXPECT_THROW(Run(options_, "part", 4), std::runtime_error);
+  fs::remove(options_.init);
+  EXPECT_EQ(ResultOf(Run(options_, "part")), wanted);
+  ExpectSame("whole", "part");
+  core::ReadSafetensors(temp_ / "part/model.safetensors", &metadata);
+  EXPECT_EQ(engine::NormalizationOf(metadata)->mean[0], 0.5f);
+}
+
+TEST_F(TinyRun, EndsEarlyWithoutABetterValidation) {
+  options_.steps = 30;
+  options_.val_every = 2;
+  options_.patience = 3;
+  options_.optimizer.lr = 0;  // nothing but running statistics changes
+  const SegmentResult result = Run(options_, "run");
+  EXPECT_LT(result.steps, 30);
+  EXPECT_EQ(result.steps, result.best_step + 3 * 2);
+  EXPECT_EQ(result.curve.back().step, result.steps);
+  EXPECT_EQ(result.test.size(), result.test_last.size());
+  // A kill after the end of training scores again and trains no step more.
+  EXPECT_EQ(Run(options_, "run").steps, result.steps);
+}
+
+TEST_F(TinyRun, ALossThatIsNoNumberKeepsItsBatch) {
+  options_.optimizer.name = "sgd";
+  options_.optimizer.lr = 1e30;
+  options_.warmup = 0;
+  options_.checkpoint_every = 1;
+  ExpectError([&] { Run(options_, "run"); }, core::ExitCode::kBadInput, "the loss became");
+  const fs::path nan = temp_ / "run/nan";
+  EXPECT_TRUE(fs::exists(nan / "batch.json"));
+  EXPECT_TRUE(fs::exists(nan / "weights.safetensors"));
+  EXPECT_EQ(core::ListFiles(nan, {".png"}, false).size(), 4u);  // two crops, two masks
+  EXPECT_THAT(core::ReadFile(nan / "batch.json"), ::testing::HasSubstr("\"images\""));
+  // What is saved is from before: every weight is a number.
+  const auto saved = core::ReadSafetensors(CheckpointFolder(temp_ / "run") / "model.safetensors");
+  for (const core::TensorBlob& blob : saved.tensors) {
+    if (!core::IsFloating(blob.dtype)) continue;
+    for (const float value : core::ToFloats(blob)) ASSERT_FALSE(std::isnan(value)) << blob.name;
+  }
+}
+
+TEST_F(TinyRun, ExportsSayWhatNetTheyAre) {
+  options_.head = "deeplabv3plus";
+  options_.rates.clear();
+  Run(options_, "run");
+  std::map<std::string, std::string> metadata;
+  const auto state = core::ReadSafetensors(temp_ / "run/model.safetensors", &metadata);
+  EXPECT_EQ(metadata["eosin.head"], "deeplabv3plus");
+  EXPECT_EQ(metadata["eosin.arch"], "resnet18");
+  EXPECT_EQ(metadata["eosin.rates"], "1,2,3");  // the 2 x 2 map of 32 px at stride 16
+  EXPECT_EQ(metadata["eosin.classes"], "background,foreground");
+  EXPECT_TRUE(engine::NormalizationOf(metadata));
+  EXPECT_EQ(core::ReadPth(temp_ / "run/model.pth").Hash(), state.Hash());
 }
 
 class TinyStudy : public ::testing::Test {
