@@ -159,6 +159,7 @@ void SegmentOptions::Bind(core::OptionSet& set) {
   set.Add("eval.overlap", &overlap,
           {.doc = "share of a window that its neighbour covers too", .min = 0, .max = 0.9});
   set.Add("eval.batch", &eval_batch, {.doc = "windows a forward pass", .min = 1, .max = 4096});
+  score.Bind(set, "eval");
   set.Add("eval.keep_predictions", &keep_predictions,
           {.doc = "test images whose predicted masks are kept as PNG", .min = 0});
   set.Add("workers", &workers,
@@ -216,6 +217,11 @@ void SegmentOptions::Check() const {
   if (cache_features && (freeze == "none" || views == 0)) {
     fail("train.cache_features = true needs frozen stages and fixed crops",
          "set train.freeze to a stage and train.views to the number of crops an image");
+  }
+  if (views > 0 && data.crop_balance != "none") {
+    fail(fmt::format("train.views = {} with crop.balance = {}", views, data.crop_balance),
+         "fixed crops come once an epoch of every image: set crop.balance = none or train.views = "
+         "0");
   }
   ClassWeights(class_weights, std::vector<int64_t>(data.classes.size(), 1));
   if (scale_min > scale_max) {

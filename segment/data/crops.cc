@@ -20,28 +20,8 @@ core::PhiloxStream ViewStream(uint64_t seed, int64_t step, int64_t slot, uint32_
 
 }  // namespace
 
-std::vector<int64_t> BatchIndices(const std::vector<int64_t>& train, int64_t batch, uint64_t seed,
-                                  int64_t step) {
-  if (train.empty()) {
-    throw core::DataError("there is no image to train on", "lower split.val and split.test");
-  }
-  const auto size = static_cast<int64_t>(train.size());
-  std::vector<int64_t> indices, order;
-  int64_t epoch_of_order = -1;
-  for (int64_t k = step * batch; k < (step + 1) * batch; ++k) {
-    if (k / size != epoch_of_order) {
-      epoch_of_order = k / size;
-      order = train;
-      core::Shuffle(order, core::PhiloxStream(seed, core::DrawPurpose::kOrder,
-                                              static_cast<uint32_t>(epoch_of_order), 0));
-    }
-    indices.push_back(order[static_cast<size_t>(k % size)]);
-  }
-  return indices;
-}
-
 engine::ViewParams DrawCrop(const SegmentOptions& options, int64_t step, int64_t slot, int width,
-                            int height) {
+                            int height, std::optional<uint32_t> centre) {
   const auto seed = static_cast<uint64_t>(options.seed);
   // Colour, stain, flips and turns by the shared recipe; the crop keeps its scale in pixels instead
   // of a share of the source's area, since magnification means something in histology.
@@ -56,6 +36,14 @@ engine::ViewParams DrawCrop(const SegmentOptions& options, int64_t step, int64_t
   // Whole pixels: at scale 1 a crop is a copy.
   const float box = static_cast<float>(std::max(1.0, std::round(side)));
   view.crop_w = view.crop_h = box;
+  if (centre) {
+    const auto x = static_cast<float>(*centre % static_cast<uint32_t>(width));
+    const auto y = static_cast<float>(*centre / static_cast<uint32_t>(width));
+    const float half = std::floor(box / 2);
+    view.crop_x = std::clamp(x - half, 0.0f, static_cast<float>(width) - box);
+    view.crop_y = std::clamp(y - half, 0.0f, static_cast<float>(height) - box);
+    return view;
+  }
   view.crop_x = std::floor(place.Uniform() * (static_cast<float>(width) - box + 1));
   view.crop_y = std::floor(place.Uniform() * (static_cast<float>(height) - box + 1));
   return view;
@@ -70,19 +58,22 @@ CropKey KeyOf(const SegmentOptions& options, int64_t train_images, int64_t image
 
 CropBatch MakeCrops(const MaskDataset& data, const std::vector<int64_t>& train,
                     const SegmentOptions& options, int64_t step) {
-  const std::vector<int64_t> indices =
-      BatchIndices(train, options.batch, static_cast<uint64_t>(options.seed), step);
+  return MakeCrops(data, CropPlan(data, train, options), options, step);
+}
+
+CropBatch MakeCrops(const MaskDataset& data, const CropPlan& plan, const SegmentOptions& options,
+                    int64_t step) {
+  const std::vector<int64_t> indices = plan.Indices(step);
   std::vector<CropKey> keys;
   for (size_t slot = 0; slot < indices.size(); ++slot) {
-    keys.push_back(KeyOf(options, static_cast<int64_t>(train.size()), indices[slot], step,
-                         static_cast<int64_t>(slot)));
+    keys.push_back(KeyOf(options, plan.images(), indices[slot], step, static_cast<int64_t>(slot)));
   }
-  CropBatch batch = MakeCropsOf(data, options, indices, keys);
+  CropBatch batch = MakeCropsOf(data, plan, options, indices, keys);
   batch.step = step;
   return batch;
 }
 
-CropBatch MakeCropsOf(const MaskDataset& data, const SegmentOptions& options,
+CropBatch MakeCropsOf(const MaskDataset& data, const CropPlan& plan, const SegmentOptions& options,
                       const std::vector<int64_t>& indices, const std::vector<CropKey>& keys) {
   CropBatch batch;
   batch.indices = indices;
@@ -94,7 +85,8 @@ CropBatch MakeCropsOf(const MaskDataset& data, const SegmentOptions& options,
     const auto at = static_cast<size_t>(slot);
     const auto pair = data.Read(batch.indices[at]);
     const engine::ViewParams view =
-        DrawCrop(options, keys[at].step, keys[at].slot, pair->image.width, pair->image.height);
+        DrawCrop(options, keys[at].step, keys[at].slot, pair->image.width, pair->image.height,
+                 plan.Centre(keys[at].step, keys[at].slot, batch.indices[at]));
     engine::ViewScratch scratch;
     engine::ApplyView(pair->image, view, crop, crop, &batch.images[at * pixels * 3], scratch);
     engine::ApplyMask(pair->mask, view, crop, crop, &batch.masks[at * pixels]);
@@ -106,10 +98,12 @@ CropLoader::CropLoader(const MaskDataset& data, std::vector<int64_t> train,
                        const SegmentOptions& options, int64_t first)
     : queue_(2) {
   worker_ = std::jthread([this, &data, train = std::move(train), options, first] {
+    std::optional<CropPlan> plan;
     for (int64_t step = first; step < options.steps; ++step) {
       auto slot = std::make_shared<Slot>();
       try {
-        slot->batch = MakeCrops(data, train, options, step);
+        if (!plan) plan.emplace(data, train, options);
+        slot->batch = MakeCrops(data, *plan, options, step);
       } catch (...) {
         slot->error = std::current_exception();
       }

@@ -7,25 +7,23 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "core/base/threads.h"
 #include "engine/augment/view_params.h"
+#include "segment/data/crop_plan.h"
 #include "segment/data/mask_dataset.h"
 #include "segment/options.h"
 
 namespace eosin::segment {
 
-// Images of one step: epochs over `train` (each epoch in an order of its own) are strung together
-// and cut into full batches, so that a remainder cannot happen.
-std::vector<int64_t> BatchIndices(const std::vector<int64_t>& train, int64_t batch, uint64_t seed,
-                                  int64_t step);
-
 // The view of one crop of a width x height image. A crop that would be larger than the image is
-// lowered to its shorter side.
+// lowered to its shorter side. With a centre (CropPlan) it lies around that pixel, moved inside the
+// image where it would leave it.
 engine::ViewParams DrawCrop(const SegmentOptions& options, int64_t step, int64_t slot, int width,
-                            int height);
+                            int height, std::optional<uint32_t> centre = std::nullopt);
 
 struct CropBatch {
   int64_t step = 0;
@@ -43,11 +41,13 @@ struct CropKey {
 CropKey KeyOf(const SegmentOptions& options, int64_t train_images, int64_t image, int64_t step,
               int64_t slot);
 
+CropBatch MakeCrops(const MaskDataset& data, const CropPlan& plan, const SegmentOptions& options,
+                    int64_t step);
 CropBatch MakeCrops(const MaskDataset& data, const std::vector<int64_t>& train,
                     const SegmentOptions& options, int64_t step);
 
 // One crop of each of `indices`, drawn by its key.
-CropBatch MakeCropsOf(const MaskDataset& data, const SegmentOptions& options,
+CropBatch MakeCropsOf(const MaskDataset& data, const CropPlan& plan, const SegmentOptions& options,
                       const std::vector<int64_t>& indices, const std::vector<CropKey>& keys);
 
 // Makes the batches of steps first, first + 1, ... ahead of the training loop. data must outlive

@@ -21,6 +21,7 @@ FeatureCache::FeatureCache(const SegmentOptions& options, const MaskDataset& dat
   const auto images = static_cast<int64_t>(train_.size());
   const int64_t uses = (steps * options_.batch + images - 1) / images;
   const int64_t all = images * std::min(options_.views, uses);
+  const CropPlan plan(data, train_, options_);
   learner.Prepare(0);
   for (int64_t first = 0; first < all; first += options_.batch) {
     core::ThrowIfInterrupted();
@@ -31,8 +32,8 @@ FeatureCache::FeatureCache(const SegmentOptions& options, const MaskDataset& dat
       indices.push_back(train_[static_cast<size_t>(i % images)]);
       keys.push_back({i / images, indices.back()});
     }
-    const DeviceBatch batch = ToDevice(MakeCropsOf(data, options_, indices, keys), options_.crop,
-                                       compute.device, normalization);
+    const DeviceBatch batch = ToDevice(MakeCropsOf(data, plan, options_, indices, keys),
+                                       options_.crop, compute.device, normalization);
     const std::vector<at::Tensor> features = learner.Features(batch.input);
     int64_t bytes = 0;
     for (int64_t i = 0; i < count; ++i) {

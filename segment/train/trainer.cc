@@ -27,6 +27,7 @@
 #include "segment/train/keep_batch.h"
 #include "segment/train/learner.h"
 #include "segment/train/losses.h"
+#include "segment/train/score.h"
 
 #include <ATen/ops/zeros.h>
 
@@ -94,6 +95,8 @@ class Training {
                        : std::filesystem::path(options_.init).filename().string();
     result_.classes = options_.data.classes;
     result_.background = options_.data.background;
+    result_.mpp = data_.ReadMpp();
+    result_.score = options_.score;
     result_.freeze = options_.freeze;
     result_.weights_matched = state_.weights_matched;
     for (const at::Tensor& parameter : net()->parameters()) result_.parameters += parameter.numel();
@@ -144,10 +147,10 @@ class Training {
     result_.steps = state_.step;
     result_.best_step = state_.best_step;
     result_.curve = state_.curve;
-    result_.test_last = Score(split_.test, "");
+    result_.test_last = Score(split_.test, "", ScoreDetail::kAll);
     if (extras.save_model) SaveModel("last", false);
     engine::LoadStateDict(*net(), best_, {.strict = true, .ignore_prefixes = {}});
-    result_.test = Score(split_.test, "predictions");
+    result_.test = Score(split_.test, "predictions", ScoreDetail::kAll);
     if (extras.save_model) SaveModel("model", true);
     return std::move(result_);
   }
@@ -277,7 +280,7 @@ class Training {
   // Scores the state, keeps it when it is the best. True when training has to end.
   bool Validate(engine::MetricsLog& metrics) {
     CheckPending();
-    const auto patients = eval::PoolByPatient(Score(split_.val, ""));
+    const auto patients = eval::PoolByPatient(Score(split_.val, "", ScoreDetail::kPixels));
     const int skip = static_cast<int>(options_.data.background);
     const CurvePoint point{
         state_.step, loss_sum_.item<double>() / static_cast<double>(state_.loss_count),
@@ -303,25 +306,23 @@ class Training {
     return Stopped();
   }
 
-  // Counts of the given images; predicted masks of the first ones are kept below `keep`.
-  std::vector<eval::ImageCounts> Score(const std::vector<int64_t>& indices,
-                                       const std::string& keep) {
+  // Scores of the given images; predicted masks of the first ones are kept below `keep`.
+  std::vector<eval::ImageScores> Score(const std::vector<int64_t>& indices, const std::string& keep,
+                                       ScoreDetail detail) {
     net()->eval();
     const WindowOptions window{options_.crop, options_.overlap, options_.eval_batch};
-    std::vector<eval::ImageCounts> counts;
+    std::vector<eval::ImageScores> counts;
     for (const int64_t i : indices) {
       const auto pair = data_.Read(i);
       const core::Image prediction =
           PredictImage(net(), pair->image, window, compute_, normalization_);
-      eval::ConfusionMatrix matrix(data_.classes(), static_cast<int>(kIgnoredClass));
-      matrix.Add(pair->mask.pixels, prediction.pixels);
       if (!keep.empty() && static_cast<int64_t>(counts.size()) < options_.keep_predictions) {
         core::MakeFolder(folder_ / keep);
         const core::Bytes png = core::EncodePng(prediction);
         core::WriteFileAtomic(folder_ / keep / (data_.item(i).name + ".png"),
                               {reinterpret_cast<const char*>(png.data()), png.size()});
       }
-      counts.push_back({data_.item(i).name, data_.item(i).patient, std::move(matrix)});
+      counts.push_back(ScorePrediction(data_, i, *pair, prediction, options_.score, detail));
     }
     return counts;
   }
