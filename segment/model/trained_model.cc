@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "core/formats/safetensors.h"
+#include "engine/models/init.h"
 #include "engine/weights/weights.h"
 #include "segment/data/split.h"
 #include "segment/model/build_model.h"

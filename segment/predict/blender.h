@@ -5,6 +5,7 @@
 // have been, until all their rows are done.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <memory>

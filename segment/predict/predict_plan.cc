@@ -9,6 +9,8 @@
 namespace eosin::segment {
 namespace {
 
+constexpr double kLeastShare = 1e-6;  // of tissue in a cell: above what rounding makes of none
+
 // Level, scale and mode are the tiler's choice; no place is planned by it.
 tiling::Plan ChooseLevel(const tiling::SlideGeometry& slide, const PlanOptions& options) {
   tiling::TileOptions tile;
@@ -43,7 +45,7 @@ CellMap FindCells(const tiling::SlideGeometry& slide, const tiling::TissueMask* 
       const double x1 =
           std::min(static_cast<double>(column + 1) * side, static_cast<double>(left + width));
       if (x1 <= x0 || y1 <= y0) continue;
-      cells.Set(column, row, !tissue || tissue->Share(x0, y0, x1 - x0, y1 - y0) > 0);
+      cells.Set(column, row, !tissue || tissue->Share(x0, y0, x1 - x0, y1 - y0) > kLeastShare);
     }
   }
   return cells;
@@ -72,7 +74,7 @@ void PlanBlocks(PredictPlan* plan) {
     }
   };
   for (int64_t row = 0; row < plan->y.count; ++row) {
-    const Span y = MirroredSpan(plan->y.Start(row), plan->y.window, plan->height);
+    const Span y = plan->Rows(row);
     flush(std::min(y.begin / kBlock, rows));
     const int64_t last = (y.end - 1) / kBlock;
     while (first + static_cast<int64_t>(open.size()) <= last) {
@@ -111,6 +113,14 @@ bool CellMap::Any(Span x, Span y) const {
 }
 
 int64_t CellMap::count() const { return std::count(cells_.begin(), cells_.end(), true); }
+
+Span PredictPlan::Rows(int64_t row) const {
+  // The last window may reach so far over the edge that its reflection begins above the window
+  // before it; the first one's may end below the second.
+  const auto span = [&](int64_t i) { return MirroredSpan(y.Start(i), y.window, height); };
+  const Span own = span(row);
+  return {std::min(own.begin, span(y.count - 1).begin), std::max(own.end, span(0).end)};
+}
 
 std::vector<int64_t> PredictPlan::Columns(int64_t row) const {
   const Span down{y.Start(row), y.Start(row) + y.window};

@@ -65,6 +65,8 @@ struct PredictPlan {
   CellMap cells;
   tiling::Plan blocks;  // those that windows look at, row by row
 
+  // Rows of the raster that windows of this row look at; neither end falls from row to row.
+  Span Rows(int64_t row) const;
   // Windows of a row that touch a cell, from left to right.
   std::vector<int64_t> Columns(int64_t row) const;
   int64_t CountWindows() const;

@@ -64,8 +64,8 @@ std::string ResultJson(const PredictResult& result, const std::vector<std::strin
 
 bool SameSettings(const fs::path& path, const Json& settings, const Json& outputs) {
   const Json json = ReadJson(path);
-  return !json.is_null() && json.value("settings", Json()) == settings &&
-         json.value("outputs", Json()) == outputs;
+  return !json.is_null() && json.contains("settings") && json.contains("outputs") &&
+         json.at("settings") == settings && json.at("outputs") == outputs;
 }
 
 void ReadResultJson(const fs::path& path, PredictResult* result) {
@@ -112,14 +112,14 @@ void WritePredictionTable(const fs::path& folder, const std::vector<PredictResul
                                      : fmt::format("{:.6g}", value.get<double>());
   };
   for (const auto& [stem, json] : done) {
-    std::vector<std::string> row = {json.at("slide"),
+    std::vector<std::string> row = {json.at("slide").get<std::string>(),
                                     "done",
                                     "",
                                     number(json.at("mpp")),
                                     number(json.at("width")),
                                     number(json.at("height")),
                                     number(json.at("tissue_mm2"))};
-    if (!json.at("warnings").empty()) row[2] = json.at("warnings").back();
+    if (!json.at("warnings").empty()) row[2] = json.at("warnings").back().get<std::string>();
     const Json& areas = json.at("class_mm2");
     for (const std::string& name : classes) {
       row.push_back(areas.contains(name) ? number(areas.at(name)) : "");
@@ -133,7 +133,7 @@ void WritePredictionTable(const fs::path& folder, const std::vector<PredictResul
     rows[stem] = std::move(row);
   }
   for (const PredictResult& result : own) {
-    if (result.status != "failed") continue;
+    if (result.status != "failed" || rows.contains(result.stem)) continue;
     std::vector<std::string> row(header.size());
     row[0] = result.slide.filename().string();
     row[1] = result.status;

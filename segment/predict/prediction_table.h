@@ -20,7 +20,7 @@ bool SameSettings(const std::filesystem::path& json, const nlohmann::ordered_jso
 void ReadResultJson(const std::filesystem::path& json, PredictResult* result);
 
 // predictions.csv anew, under a lock: a row a <stem>.json of the folder, with a column of mm2 for
-// every class that occurs, and a row for each of `own` that failed.
+// every class that occurs, and a row for each of `own` that failed and has none.
 void WritePredictionTable(const std::filesystem::path& folder,
                           const std::vector<PredictResult>& own);
 

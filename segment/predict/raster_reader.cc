@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "tiling/extract/walk.h"
 
@@ -31,7 +32,7 @@ RasterReader::RasterReader(const tiling::Slide& slide, const PredictPlan& plan, 
   };
   int64_t top = 0;
   if (first_row < plan.y.count) {
-    top = MirroredSpan(plan.y.Start(first_row), plan.y.window, plan.height).begin / kBlock;
+    top = plan.Rows(first_row).begin / kBlock;
   }
   std::erase_if(blocks_.tiles, [&](const tiling::PlannedTile& t) { return block(t.y) < top; });
   for (const tiling::PlannedTile& tile : blocks_.tiles) {
@@ -107,7 +108,7 @@ void RasterReader::Deliver(int64_t index, const core::Image* tile, const std::st
 }
 
 bool RasterReader::BeginRow(int64_t row) {
-  const Span y = MirroredSpan(plan_.y.Start(row), plan_.y.window, plan_.height);
+  const Span y = plan_.Rows(row);
   const int64_t first = y.begin / kBlock, last = (y.end - 1) / kBlock;
   std::unique_lock lock(mutex_);
   while (!rows_.empty() && rows_.begin()->first < first) {
@@ -172,7 +173,7 @@ void RasterReader::Stop() {
 
 std::vector<RasterReader::BadBlock> RasterReader::TakeBad() {
   std::lock_guard lock(mutex_);
-  return std::move(bad_);
+  return std::exchange(bad_, {});
 }
 
 int64_t RasterReader::bad_blocks() const {

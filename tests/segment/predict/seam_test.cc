@@ -30,7 +30,7 @@ Network BorderBlind(int side) {
         const double noise = (pixel[1] - 127.5) / 127.5;  // of the place, the same in all windows
         // A bias of the window's own: at its border the window decides, not the pixel.
         const double bias =
-            ((images[i * pixels * 3 + 1] & 3) == 0 ? -1.6 : 0.2) * std::exp(-8 * depth);
+            ((images[i * pixels * 3 + 1] & 3) == 0 ? -1.6 : 0.2) * std::exp(-12 * depth);
         const double sure = (pixel[0] > 25 ? 1 : -1) * 0.8 + 0.9 * noise + bias;
         const double one = 1 / (1 + std::exp(-4 * sure));
         const auto units = static_cast<uint16_t>(std::lround(one * kOneProbability));

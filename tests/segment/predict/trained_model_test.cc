@@ -31,6 +31,7 @@ SegmentOptions TrainRun(const fs::path& folder, int64_t steps) {
   options.batch = 4;
   options.steps = steps;
   options.keep_predictions = 0;
+  options.compute = {.device = "cpu", .threads = 1};
   SplitOptions split;
   core::OptionSet set;
   options.Bind(set);
