@@ -5,6 +5,7 @@
 //
 //   bench_predict                                   10,000^2 and 40,000^2 px
 //   bench_predict --sizes 10000,40000,100000 --out /scratch
+//   bench_predict --width 10000 --sizes 10000,40000,100000   of one width: what height alone costs
 //
 // With the network of a run, `eosin predict` prints the same stages.
 #include <fmt/format.h>
@@ -35,10 +36,11 @@ constexpr int kWindow = 256, kClasses = 2;
 // Discs of 70 px in a tile of 256, again and again.
 class RepeatingSlide : public tiling::Slide {
  public:
-  explicit RepeatingSlide(int64_t side) {
+  RepeatingSlide(int64_t width, int64_t height) {
     path_ = "made";
     tiling::SlideLevel level;
-    level.width = level.height = side;
+    level.width = width;
+    level.height = height;
     level.tile_width = level.tile_height = kTile;
     geometry_.levels = {level};
     FinishGeometry();
@@ -89,8 +91,8 @@ void Threshold(const uint8_t* images, int64_t count, uint16_t* out) {
   }
 }
 
-void RunSize(int64_t side, double overlap, int threads, const fs::path& out) {
-  const RepeatingSlide slide(side);
+void RunSize(int64_t width, int64_t height, double overlap, int threads, const fs::path& out) {
+  const RepeatingSlide slide(width, height);
   PlanOptions options;
   options.mpp = 1;
   options.window = kWindow;
@@ -115,11 +117,11 @@ void RunSize(int64_t side, double overlap, int threads, const fs::path& out) {
   const StageSeconds& s = result.seconds;
   const double windows = static_cast<double>(result.windows);
   fmt::print(
-      "{:>7} px: {:>6.0f} MB peak, {:>7} windows, {:>7} polygons, {:>7.1f} s; ms a window: "
+      "{:>6} x {:>6} px: {:>6.0f} MB peak, {:>7} windows, {:>7} polygons, {:>7.1f} s; ms a window: "
       "decode {:.3f}, feed {:.3f}, blend {:.3f}, write {:.3f}, made network {:.3f}\n",
-      side, static_cast<double>(usage.ru_maxrss) / 1024, result.windows, geojson.features(), s.wall,
-      1e3 * s.decode / windows, 1e3 * s.feed / windows, 1e3 * s.blend / windows,
-      1e3 * s.write / windows, 1e3 * s.network / windows);
+      width, height, static_cast<double>(usage.ru_maxrss) / 1024, result.windows,
+      geojson.features(), s.wall, 1e3 * s.decode / windows, 1e3 * s.feed / windows,
+      1e3 * s.blend / windows, 1e3 * s.write / windows, 1e3 * s.network / windows);
   std::fflush(stdout);
   store.Remove();
   fs::remove(out / "bench.labels.tif");
@@ -130,9 +132,11 @@ int Main(int argc, char** argv) {
   std::vector<int64_t> sizes = {10000, 40000};
   std::string out = fs::temp_directory_path() / "eosin-bench-predict";
   double overlap = 0.25;
+  int64_t width = 0;
   int threads = 1;
   CLI::App app("memory and time of whole-slide prediction around the network");
   app.add_option("--sizes", sizes, "sides of the made slides, px")->delimiter(',');
+  app.add_option("--width", width, "of all slides; the sizes are their heights then");
   app.add_option("--overlap", overlap, "of windows")->check(CLI::Range(0.0, 0.9));
   app.add_option("--threads", threads, "that decode")->check(CLI::PositiveNumber);
   app.add_option("--out", out, "folder for what is written; removed again");
@@ -142,7 +146,7 @@ int Main(int argc, char** argv) {
     std::fflush(stdout);
     const pid_t child = fork();
     if (child == 0) {
-      RunSize(side, overlap, threads, out);
+      RunSize(width > 0 ? width : side, side, overlap, threads, out);
       _exit(0);
     }
     int status = 0;
