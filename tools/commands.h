@@ -18,6 +18,7 @@ int RunPretrainCommand(int argc, char** argv);
 int RunEvalCommand(int argc, char** argv);
 int RunSegmentCommand(int argc, char** argv);
 int RunStudyCommand(int argc, char** argv);
+int RunPredictCommand(int argc, char** argv);  // with slides
 int RunBenchCommand(int argc, char** argv);
 int RunBenchThroughput(int argc, char** argv);  // behind it
 int RunTorchDoctor(int argc, char** argv);

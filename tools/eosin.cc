@@ -45,6 +45,11 @@ constexpr Command kCommands[] = {
     {"pretrain", nullptr, "learn an encoder from unlabelled tiles (SimCLR, BYOL)"},
     {"eval", nullptr, "what encoders are worth on labelled images, with intervals"},
     {"segment", nullptr, "train and score one DeepLabV3 on images and masks"},
+#ifdef EOSIN_WITH_SLIDES
+    {"predict", nullptr, "classes of every pixel of whole slides: label maps, GeoJSON, areas"},
+#else
+    {"predict", WithoutSlides, "(not in this build)"},
+#endif
     {"study", nullptr, "random, ImageNet and self-supervised starts compared, with intervals"},
     {"bench", nullptr, "augmentation and batch-size study on CIFAR-10, STL-10; throughput"},
     {"stain", RunStain, "stain templates of your own tiles, and pictures under another stain"},
@@ -64,7 +69,8 @@ void PrintHelp() {
       "  eosin synth --out demo                                  made slides, masks, regions\n"
       "  eosin tile demo/slides --out demo/tiles --mpp 1 --size 128\n"
       "  eosin pretrain --data demo/tiles --out demo/ssl --arch resnet18 --size 64 --epochs 2\n"
-      "  eosin segment --data demo/regions --init demo/ssl/encoder.pth --out demo/model\n\n"
+      "  eosin segment --data demo/regions --init demo/ssl/encoder.pth --out demo/model\n"
+      "  eosin predict --model demo/model --mpp 1 --out demo/predicted demo/slides\n\n"
       "Exit codes: 0 ok, 1 an input was bad, 2 usage, 3 the machine (space, rights, GPU),\n"
       "130 interrupted (run the same command again to go on).");
 }

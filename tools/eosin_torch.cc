@@ -38,6 +38,9 @@ int Main(int argc, char** argv) {
     if (name == "eval") return RunEvalCommand(argc - 1, argv + 1);
     if (name == "segment") return RunSegmentCommand(argc - 1, argv + 1);
     if (name == "study") return RunStudyCommand(argc - 1, argv + 1);
+#ifdef EOSIN_WITH_SLIDES
+    if (name == "predict") return RunPredictCommand(argc - 1, argv + 1);
+#endif
     if (name == "bench") return RunBenchCommand(argc - 1, argv + 1);
     if (name == "doctor") return RunTorchDoctor(argc - 1, argv + 1);
   } catch (const c10::OutOfMemoryError& error) {

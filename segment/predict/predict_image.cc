@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/base/interrupt.h"
+#include "segment/predict/mirror.h"
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/argmax.h>
@@ -12,18 +13,6 @@
 #include <ATen/ops/zeros.h>
 
 namespace eosin::segment {
-namespace {
-
-// Mirrored without repeating the border; for pictures much smaller than the window it bounces.
-int Mirror(int64_t i, int size) {
-  if (size == 1) return 0;
-  const int64_t period = 2 * (size - 1);
-  i %= period;
-  return static_cast<int>(i < size ? i : period - i);
-}
-
-}  // namespace
-
 std::vector<int64_t> WindowStarts(int64_t length, int64_t window, double overlap) {
   if (length <= window) return {0};
   const auto stride =
@@ -61,7 +50,8 @@ core::Image PredictImage(DeepLabV3& net, const core::Image& image, const WindowO
     for (size_t i = 0; i < count; ++i) {
       uint8_t* out = &bytes[i * pixels];
       for (int64_t y = 0; y < window; ++y) {
-        const uint8_t* row = image.row(Mirror(places[first + i].y + y, image.height));
+        const uint8_t* row =
+            image.row(static_cast<int>(Mirror(places[first + i].y + y, image.height)));
         for (int64_t x = 0; x < window; ++x, out += 3) {
           std::copy_n(row + 3 * Mirror(places[first + i].x + x, image.width), 3, out);
         }

@@ -152,6 +152,19 @@ int64_t Prepared::PictureBytes() const {
          4096;
 }
 
+void FindOverview(const Slide& slide, const SlideEntry& entry, const TileOptions& options,
+                  int threads, Prepared* prepared) {
+  if (options.UsesMaskFile()) {
+    prepared->tissue =
+        ReadTissueMask(MaskPath(options, entry.Stem()), slide.width(), slide.height());
+  }
+  if (options.tissue == "none" || options.UsesMaskFile()) {
+    prepared->overview = PictureOverview(slide, threads);
+  } else {
+    FindTissue(slide, options, threads, prepared);
+  }
+}
+
 Prepared Prepare(const Slide& slide, const SlideEntry& entry, const ClassMap& classes,
                  const TileOptions& options, int threads) {
   Prepared prepared;
@@ -167,15 +180,7 @@ Prepared Prepare(const Slide& slide, const SlideEntry& entry, const ClassMap& cl
       return labels->Allows(x, y, side);
     };
   }
-  if (options.UsesMaskFile()) {
-    prepared.tissue =
-        ReadTissueMask(MaskPath(options, entry.Stem()), slide.width(), slide.height());
-  }
-  if (options.tissue == "none" || options.UsesMaskFile()) {
-    prepared.overview = PictureOverview(slide, threads);
-  } else {
-    FindTissue(slide, options, threads, &prepared);
-  }
+  FindOverview(slide, entry, options, threads, &prepared);
   prepared.plan = MakePlan(slide.geometry(), prepared.mask(), options, allowed);
   if (prepared.plan.tiles.empty()) ThrowNoTiles(slide, prepared, options);
   return prepared;

@@ -28,6 +28,10 @@ struct Prepared {
   int64_t PictureBytes() const;  // of all pictures, about
 };
 
+// Overview and tissue alone, by the same options. DataError for a mask file.
+void FindOverview(const Slide& slide, const SlideEntry& entry, const TileOptions& options,
+                  int threads, Prepared* prepared);
+
 // The slide's scale must be known. Where no tissue is looked for, the overview only serves the
 // pictures: then it comes from a small level, else from the slide's thumbnail, else it is blank.
 // SlideError when there is no tile to make, DataError for its mask and annotations.

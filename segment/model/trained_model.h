@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The model of a finished run of `eosin segment`, ready to predict: config.toml says how it is
+// built, model.safetensors holds it. Other than this, nothing of the run is looked at; the weights
+// file that its backbone started from may be gone.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "engine/training/device.h"
+#include "engine/training/input.h"
+#include "segment/model/deeplab.h"
+#include "segment/options.h"
+
+namespace eosin::segment {
+
+class TrainedModel {
+ public:
+  // WeightsError when `run` is no run folder, has no model yet, or a model that does not fit its
+  // config. On compute.device, in evaluation mode.
+  TrainedModel(const std::filesystem::path& run, const engine::Compute& compute);
+
+  const SegmentOptions& options() const { return options_; }
+  const std::string& hash() const { return hash_; }  // SHA-256 of the weights (StateDict::Hash)
+
+  // images: (count, crop, crop, 3) uint8; fills (count, classes, crop, crop) with softmax
+  // probabilities in units of 1 / one (at most 32767). No gradients.
+  void Predict(const uint8_t* images, int64_t count, int one, uint16_t* probabilities);
+
+ private:
+  const engine::Compute compute_;
+  SegmentOptions options_;
+  engine::Normalization normalization_;
+  DeepLabV3 net_{nullptr};
+  std::string hash_;
+};
+
+}  // namespace eosin::segment

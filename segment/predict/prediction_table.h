@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is known of predicted slides: <stem>.json, and predictions.csv made from all of them.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "segment/predict/predict_slides.h"
+
+namespace eosin::segment {
+
+std::string ResultJson(const PredictResult& result, const std::vector<std::string>& classes,
+                       const nlohmann::ordered_json& settings,
+                       const nlohmann::ordered_json& outputs);
+// False also when the file is something else.
+bool SameSettings(const std::filesystem::path& json, const nlohmann::ordered_json& settings,
+                  const nlohmann::ordered_json& outputs);
+void ReadResultJson(const std::filesystem::path& json, PredictResult* result);
+
+// predictions.csv anew, under a lock: a row a <stem>.json of the folder, with a column of mm2 for
+// every class that occurs, and a row for each of `own` that failed and has none.
+void WritePredictionTable(const std::filesystem::path& folder,
+                          const std::vector<PredictResult>& own);
+
+}  // namespace eosin::segment
