@@ -29,8 +29,8 @@ double OfPixels(const ImageScores& scores, int c) {
 
 }  // namespace
 
-const std::vector<Measure>& Measures() {
-  static const std::vector<Measure> measures = {
+const std::vector<SegmentationMeasure>& Measures() {
+  static const std::vector<SegmentationMeasure> measures = {
       {"dice", "Dice", true, false, OfPixels<&ClassScores::dice>},
       {"iou", "IoU", true, false, OfPixels<&ClassScores::iou>},
       {"precision", "precision", true, false, OfPixels<&ClassScores::precision>},
@@ -48,9 +48,9 @@ const std::vector<Measure>& Measures() {
   return measures;
 }
 
-const Measure& FindMeasure(const std::string& name) {
+const SegmentationMeasure& FindMeasure(const std::string& name) {
   std::vector<std::string> names;
-  for (const Measure& measure : Measures()) {
+  for (const SegmentationMeasure& measure : Measures()) {
     if (measure.name == name) return measure;
     names.push_back(measure.name);
   }
@@ -62,7 +62,7 @@ const Measure& FindMeasure(const std::string& name) {
       (nearest.empty() ? "" : "did you mean " + nearest + "? ") + "scores are " + all);
 }
 
-double ClassMean(const Measure& measure, const ImageScores& scores, int background) {
+double ClassMean(const SegmentationMeasure& measure, const ImageScores& scores, int background) {
   std::vector<double> values;
   for (int c = 0; c < scores.counts.classes(); ++c) {
     if (c != background) values.push_back(measure.value(scores, c));
@@ -70,7 +70,7 @@ double ClassMean(const Measure& measure, const ImageScores& scores, int backgrou
   return core::Mean(values);
 }
 
-double Macro(const Measure& measure, const std::vector<ImageScores>& groups, int c,
+double Macro(const SegmentationMeasure& measure, const std::vector<ImageScores>& groups, int c,
              int background) {
   std::vector<double> values;
   for (const ImageScores& group : groups) {

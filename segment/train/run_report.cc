@@ -19,7 +19,7 @@ namespace eosin::segment {
 namespace {
 
 using eval::ImageScores;
-using eval::Measure;
+using eval::SegmentationMeasure;
 
 class Report {
  public:
@@ -52,10 +52,10 @@ class Report {
   }
 
  private:
-  std::string Text(const Measure& measure, double value) const {
+  std::string Text(const SegmentationMeasure& measure, double value) const {
     return ScoreText(value, measure.is_distance ? 2 : 3);
   }
-  std::string Title(const Measure& measure) const {
+  std::string Title(const SegmentationMeasure& measure) const {
     return measure.is_distance ? fmt::format("{}, {}", measure.title, DistanceUnit(result_))
                                : measure.title;
   }
@@ -108,7 +108,7 @@ class Report {
   void Scores() {
     page_.AddHeading("Scores");
     std::vector<std::string> headers = {"class", "pooled"};
-    for (const Measure& measure : eval::Measures()) headers.push_back(Title(measure));
+    for (const SegmentationMeasure& measure : eval::Measures()) headers.push_back(Title(measure));
     const ImageScores all = eval::PoolScores(result_.test, Classes());
     std::vector<std::vector<std::string>> rows;
     for (int c = 0; c <= Classes(); ++c) {
@@ -118,7 +118,7 @@ class Report {
           of < 0 ? "mean of foreground" : result_.classes[static_cast<size_t>(c)];
       if (of < 0 && rows.size() == 2) break;  // one foreground class: the mean is the class
       std::vector<std::string> macro = {name, "by patient, then mean"}, micro = {name, "all"};
-      for (const Measure& measure : eval::Measures()) {
+      for (const SegmentationMeasure& measure : eval::Measures()) {
         macro.push_back(Text(measure, eval::Macro(measure, patients_, of, background_)));
         micro.push_back(Text(
             measure, of < 0 ? eval::ClassMean(measure, all, background_) : measure.value(all, of)));
@@ -145,14 +145,14 @@ class Report {
   void Patients() {
     page_.AddHeading("By patient");
     std::vector<std::string> headers = {"patient", "images"};
-    for (const Measure& measure : eval::Measures()) headers.push_back(Title(measure));
+    for (const SegmentationMeasure& measure : eval::Measures()) headers.push_back(Title(measure));
     std::vector<std::vector<std::string>> rows;
     for (const ImageScores& patient : patients_) {
       const auto images =
           std::count_if(result_.test.begin(), result_.test.end(),
                         [&](const ImageScores& s) { return s.patient == patient.patient; });
       std::vector<std::string> row = {patient.patient, fmt::format("{}", images)};
-      for (const Measure& measure : eval::Measures()) {
+      for (const SegmentationMeasure& measure : eval::Measures()) {
         row.push_back(Text(measure, eval::ClassMean(measure, patient, background_)));
       }
       rows.push_back(std::move(row));
@@ -177,7 +177,7 @@ class Report {
   }
 
   void Examples() {
-    const Measure& dice = eval::FindMeasure("dice");
+    const SegmentationMeasure& dice = eval::FindMeasure("dice");
     struct Candidate {
       size_t at;
       double score;
@@ -214,7 +214,7 @@ class Report {
                                  candidates.size(), result_.test.size()));
   }
 
-  std::string Mean(const Measure& measure, const ImageScores& scores) const {
+  std::string Mean(const SegmentationMeasure& measure, const ImageScores& scores) const {
     return ScoreText(eval::ClassMean(measure, scores, background_), 3);
   }
   std::filesystem::path Prediction(size_t at) const {

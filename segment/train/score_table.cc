@@ -12,7 +12,7 @@ namespace eosin::segment {
 namespace {
 
 using eval::ImageScores;
-using eval::Measure;
+using eval::SegmentationMeasure;
 
 std::string Cell(double value) {
   return std::isnan(value) ? std::string() : fmt::format("{:.6g}", value);
@@ -24,7 +24,7 @@ class Csv {
       : result_(result), background_(static_cast<int>(result.background)) {
     std::vector<std::string> header = {"level", "name", "patient", "class", "images"};
     header.push_back("pixel_accuracy");
-    for (const Measure& measure : eval::Measures()) header.emplace_back(measure.name);
+    for (const SegmentationMeasure& measure : eval::Measures()) header.emplace_back(measure.name);
     for (const char* name : {"distance_unit", "truth_pixels", "truth_objects", "predicted_objects",
                              "missed", "spurious"}) {
       header.emplace_back(name);
@@ -35,7 +35,8 @@ class Csv {
   void Add(const std::string& level, const ImageScores& scores, size_t images) {
     for (int c = 0; c < Classes(); ++c) {
       std::vector<std::string> row = Start(level, scores.name, scores.patient, c, images, "");
-      for (const Measure& measure : eval::Measures()) row.push_back(Cell(measure.value(scores, c)));
+      for (const SegmentationMeasure& measure : eval::Measures())
+        row.push_back(Cell(measure.value(scores, c)));
       row.push_back(DistanceUnit(result_));
       row.push_back(fmt::format("{}", scores.counts.truth_total(c)));
       if (scores.detail.empty() || c == background_) {
@@ -51,7 +52,7 @@ class Csv {
     }
     std::vector<std::string> row =
         Start(level, scores.name, scores.patient, -1, images, Cell(scores.counts.PixelAccuracy()));
-    for (const Measure& measure : eval::Measures()) {
+    for (const SegmentationMeasure& measure : eval::Measures()) {
       row.push_back(Cell(eval::ClassMean(measure, scores, background_)));
     }
     End(std::move(row));
@@ -61,7 +62,7 @@ class Csv {
     for (int c = 0; c <= Classes(); ++c) {
       const int of = c < Classes() ? c : -1;
       std::vector<std::string> row = Start("macro", "", "", of, result_.test.size(), "");
-      for (const Measure& measure : eval::Measures()) {
+      for (const SegmentationMeasure& measure : eval::Measures()) {
         row.push_back(Cell(eval::Macro(measure, patients, of, background_)));
       }
       End(std::move(row));
@@ -162,7 +163,7 @@ std::string ScoreSummary(const SegmentResult& result) {
     text += fmt::format("\n{:<16}",
                         of < 0 ? "foreground mean" : result.classes[static_cast<size_t>(c)]);
     for (const auto& column : columns) {
-      const Measure& measure = eval::FindMeasure(column.first);
+      const SegmentationMeasure& measure = eval::FindMeasure(column.first);
       text += fmt::format(" {:>9}", ScoreText(eval::Macro(measure, patients, of, background),
                                               measure.is_distance ? 2 : 4));
     }

@@ -147,7 +147,7 @@ TEST_F(MaskDatasetTest, MasksBesideTheImages) {
   }
   testing::fs::remove(temp_ / "masks");
   options_.images = options_.masks = (temp_ / "images").string();
-  ExpectError([&] { MaskDataset data(options_); }, ExitCode::kUsage, "mask.suffix");
+  ExpectError([&] { MaskDataset data(options_); }, ExitCode::kUsage, "images and masks are both");
   options_.suffix = "_anno";
   const MaskDataset data(options_);
   ASSERT_EQ(data.size(), 4);
@@ -211,7 +211,7 @@ TEST_F(MaskDatasetTest, Errors) {
   {
     core::WriteFileAtomic(temp_ / "patients.csv", "name,patient_id\np0_0,a\np0_1,a\np1_0,b\n");
     ExpectError(open, ExitCode::kBadInput, "p1_1 has no patient");
-    core::WriteFileAtomic(temp_ / "patients.csv", "image,patient\np0_0,a\n");
+    core::WriteFileAtomic(temp_ / "patients.csv", "picture,patient\np0_0,a\n");
     ExpectError(open, ExitCode::kBadInput, "no column name");
     testing::fs::remove(temp_ / "patients.csv");
     ExpectError(open, ExitCode::kBadInput, "no table of patients");
