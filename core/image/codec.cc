@@ -119,33 +119,36 @@ Image DecodeRgb(std::span<const uint8_t> bytes, const std::string& source) {
   return image;
 }
 
-Image DecodeMask(std::span<const uint8_t> bytes, const std::string& source) {
+Mask16 DecodeMask16(std::span<const uint8_t> bytes, const std::string& source) {
   if (!IsPng(bytes)) {
-    throw DataError("mask " + source + " is not a PNG",
-                    "save masks as 8-bit PNG with one class index a pixel (JPEG changes indices)");
+    throw DataError("mask " + source + (IsJpeg(bytes) ? " is a JPEG" : " is not a PNG"),
+                    "save masks as PNG with one class index a pixel: JPEG changes indices");
   }
   spng_ihdr header{};
   const SpngContext context = OpenPng(bytes, source, &header);
+  Mask16 mask{static_cast<int>(header.width), static_cast<int>(header.height), {}};
   if (header.color_type != SPNG_COLOR_TYPE_GRAYSCALE &&
       header.color_type != SPNG_COLOR_TYPE_INDEXED) {
-    throw DataError("mask " + source + " is a colour picture, not class indices",
-                    "save masks as 8-bit grey or palette PNG with one class index a pixel");
-  }
-  Image mask(static_cast<int>(header.width), static_cast<int>(header.height), 1);
-  const Bytes raw = DecodePng(context.get(), SPNG_FMT_PNG, source);
-  const size_t count = mask.pixels.size();
-  if (header.bit_depth == 8) {
-    std::copy_n(raw.begin(), count, mask.pixels.begin());
-  } else if (header.bit_depth == 16) {
-    for (size_t i = 0; i < count; ++i) {
-      uint16_t value = 0;
-      std::memcpy(&value, raw.data() + 2 * i, 2);  // host byte order
-      if (value > 255) {
-        throw DataError("mask " + source + " holds the value " + std::to_string(value),
-                        "values above 255 are not supported; renumber the mask");
-      }
-      mask.pixels[i] = static_cast<uint8_t>(value);
+    const Bytes rgb = DecodePng(context.get(), SPNG_FMT_RGB8, source);
+    std::vector<bool> seen(size_t{1} << 24, false);
+    size_t colours = 0;
+    for (size_t i = 0; i < rgb.size(); i += 3) {
+      const size_t colour = size_t{rgb[i]} << 16 | size_t{rgb[i + 1]} << 8 | rgb[i + 2];
+      colours += !seen[colour];
+      seen[colour] = true;
     }
+    throw DataError(
+        "mask " + source + " is a colour picture of " + std::to_string(colours) +
+            (colours == 1 ? " colour" : " colours") + ", not class indices",
+        "save masks as grey or palette PNG with one class index a pixel, e.g. each colour as "
+        "its number");
+  }
+  const Bytes raw = DecodePng(context.get(), SPNG_FMT_PNG, source);
+  mask.pixels.resize(size_t{header.width} * header.height);
+  if (header.bit_depth == 8) {
+    std::copy_n(raw.begin(), mask.pixels.size(), mask.pixels.begin());
+  } else if (header.bit_depth == 16) {
+    std::memcpy(mask.pixels.data(), raw.data(), 2 * mask.pixels.size());  // host byte order
   } else {  // 1, 2 or 4 bits, rows padded to bytes
     const size_t depth = header.bit_depth;
     const size_t row_bytes = (header.width * depth + 7) / 8;
@@ -154,9 +157,22 @@ Image DecodeMask(std::span<const uint8_t> bytes, const std::string& source) {
         const size_t bit = x * depth;
         const uint8_t byte = raw[y * row_bytes + bit / 8];
         mask.pixels[y * header.width + x] =
-            static_cast<uint8_t>((byte >> (8 - depth - bit % 8)) & ((1u << depth) - 1));
+            static_cast<uint16_t>((byte >> (8 - depth - bit % 8)) & ((1u << depth) - 1));
       }
     }
+  }
+  return mask;
+}
+
+Image DecodeMask(std::span<const uint8_t> bytes, const std::string& source) {
+  const Mask16 wide = DecodeMask16(bytes, source);
+  Image mask(wide.width, wide.height, 1);
+  for (size_t i = 0; i < wide.pixels.size(); ++i) {
+    if (wide.pixels[i] > 255) {
+      throw DataError("mask " + source + " holds the value " + std::to_string(wide.pixels[i]),
+                      "values above 255 are not supported; renumber the mask");
+    }
+    mask.pixels[i] = static_cast<uint8_t>(wide.pixels[i]);
   }
   return mask;
 }
@@ -181,6 +197,10 @@ Image ReadRgb(const std::filesystem::path& path) {
 
 Image ReadMask(const std::filesystem::path& path) {
   return DecodeMask(AsSpan(ReadFile(path)), path.string());
+}
+
+Mask16 ReadMask16(const std::filesystem::path& path) {
+  return DecodeMask16(AsSpan(ReadFile(path)), path.string());
 }
 
 Bytes EncodeJpeg(const Image& image, int quality, Subsampling subsampling) {
@@ -214,28 +234,42 @@ void EncodeJpeg(const Image& image, int quality, Subsampling subsampling, Bytes*
   if (room.size() > kKeep) Bytes().swap(room);
 }
 
-Bytes EncodePng(const Image& image, int compression) {
+namespace {
+
+Bytes WritePng(int width, int height, int bit_depth, spng_color_type color, const void* pixels,
+               size_t size, int compression) {
   SpngContext context(spng_ctx_new(SPNG_CTX_ENCODER));
   spng_set_option(context.get(), SPNG_ENCODE_TO_BUFFER, 1);
   spng_set_option(context.get(), SPNG_IMG_COMPRESSION_LEVEL, compression);
   spng_ihdr header{};
-  header.width = static_cast<uint32_t>(image.width);
-  header.height = static_cast<uint32_t>(image.height);
-  header.bit_depth = 8;
-  header.color_type = static_cast<uint8_t>(image.channels == 1 ? SPNG_COLOR_TYPE_GRAYSCALE
-                                                               : SPNG_COLOR_TYPE_TRUECOLOR);
+  header.width = static_cast<uint32_t>(width);
+  header.height = static_cast<uint32_t>(height);
+  header.bit_depth = static_cast<uint8_t>(bit_depth);
+  header.color_type = static_cast<uint8_t>(color);
   spng_set_ihdr(context.get(), &header);
-  int error = spng_encode_image(context.get(), image.pixels.data(), image.pixels.size(),
-                                SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE);
-  size_t size = 0;
+  int error = spng_encode_image(context.get(), pixels, size, SPNG_FMT_PNG, SPNG_ENCODE_FINALIZE);
+  size_t length = 0;
   uint8_t* buffer = nullptr;
-  if (!error) buffer = static_cast<uint8_t*>(spng_get_png_buffer(context.get(), &size, &error));
+  if (!error) buffer = static_cast<uint8_t*>(spng_get_png_buffer(context.get(), &length, &error));
   if (error || !buffer) {
     throw DataError(std::string("cannot encode a PNG: ") + spng_strerror(error), "report this");
   }
-  Bytes bytes(buffer, buffer + size);
+  Bytes bytes(buffer, buffer + length);
   std::free(buffer);
   return bytes;
+}
+
+}  // namespace
+
+Bytes EncodePng(const Image& image, int compression) {
+  return WritePng(image.width, image.height, 8,
+                  image.channels == 1 ? SPNG_COLOR_TYPE_GRAYSCALE : SPNG_COLOR_TYPE_TRUECOLOR,
+                  image.pixels.data(), image.pixels.size(), compression);
+}
+
+Bytes EncodePng16(const Mask16& mask, int compression) {
+  return WritePng(mask.width, mask.height, 16, SPNG_COLOR_TYPE_GRAYSCALE, mask.pixels.data(),
+                  2 * mask.pixels.size(), compression);
 }
 
 }  // namespace eosin::core

@@ -2,8 +2,10 @@
 #include "core/image/codec.h"
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/files.h"
 #include "tests/testing.h"
 
 namespace eosin::core {
@@ -56,9 +58,31 @@ TEST(Decode, DamageIsReportedWithTheSource) {
   png.resize(png.size() / 2);
   ExpectError([&] { DecodeRgb(png, "p.png"); }, ExitCode::kBadInput, "p.png");
   ExpectError([&] { DecodeRgb(Bytes{1, 2, 3}, "t"); }, ExitCode::kBadInput, "neither JPEG nor PNG");
-  ExpectError([&] { DecodeMask(jpeg, "m.jpg"); }, ExitCode::kBadInput, "not a PNG");
+  ExpectError([&] { DecodeMask(jpeg, "m.jpg"); }, ExitCode::kBadInput, "is a JPEG");
   ExpectError([&] { DecodeMask(EncodePng(Gradient(8, 8, 3)), "m.png"); }, ExitCode::kBadInput,
               "colour picture");
+}
+
+TEST(Mask, SixteenBits) {
+  Mask16 mask{3, 2, {0, 1, 255, 256, 300, 65535}};
+  const Bytes png = EncodePng16(mask);
+  EXPECT_EQ(DecodeMask16(png, "m").pixels, mask.pixels);
+  EXPECT_EQ(DecodeMask16(png, "m").width, 3);
+  ExpectError([&] { DecodeMask(png, "m.png"); }, ExitCode::kBadInput, "m.png holds the value 256");
+  mask.pixels = {0, 1, 2, 3, 4, 255};
+  EXPECT_THAT(DecodeMask(EncodePng16(mask), "m").pixels,
+              ::testing::ElementsAre(0, 1, 2, 3, 4, 255));
+}
+
+// tests/parity/make_segmentation_fixtures.py: Pillow's files of 16 bits, palette and 2 bits.
+TEST(Mask, FilesOfPillow) {
+  const auto path = eosin::testing::FixtureFolder() / "segmentation" / "mask_files.json";
+  const auto files = nlohmann::json::parse(ReadFile(path));
+  for (const auto& [name, file] : files.items()) {
+    const Mask16 mask = DecodeMask16(file.at("bytes").get<Bytes>(), name);
+    EXPECT_EQ(mask.height, file.at("shape").at(0).get<int>()) << name;
+    EXPECT_EQ(mask.pixels, file.at("values").get<std::vector<uint16_t>>()) << name;
+  }
 }
 
 TEST(Mask, RealInstanceMasksKeepTheirNumbers) {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "eval/segmentation_metrics.h"
+#include "eval/segmentation/confusion.h"
 
 #include <fmt/format.h>
-#include <cmath>
+#include <algorithm>
 #include <limits>
-#include <map>
 #include <numeric>
 
 #include "core/base/error.h"
@@ -33,14 +32,25 @@ void ConfusionMatrix::Add(std::span<const uint8_t> truth, std::span<const uint8_
                                       truth.size(), prediction.size()),
                           "both must have the size of the image");
   }
-  for (size_t i = 0; i < truth.size(); ++i) {
-    if (truth[i] == ignore_) continue;
-    if (truth[i] >= classes_ || prediction[i] >= classes_) {
-      throw core::DataError(
-          fmt::format("class {} is outside 0-{}", std::max(truth[i], prediction[i]), classes_ - 1),
-          "map mask values to classes with mask.map");
+  // All pairs of bytes first: no branch a pixel, and runs of equal pixels touch one counter each.
+  std::vector<int64_t> pairs(size_t{1} << 16, 0);
+  for (size_t i = 0; i < truth.size();) {
+    size_t end = i + 1;
+    while (end < truth.size() && truth[end] == truth[i] && prediction[end] == prediction[i]) ++end;
+    pairs[(size_t{truth[i]} << 8) | prediction[i]] += static_cast<int64_t>(end - i);
+    i = end;
+  }
+  for (int t = 0; t < 256; ++t) {
+    if (t == ignore_) continue;
+    for (int p = 0; p < 256; ++p) {
+      const int64_t count = pairs[(static_cast<size_t>(t) << 8) | static_cast<size_t>(p)];
+      if (count == 0) continue;
+      if (t >= classes_ || p >= classes_) {
+        throw core::DataError(fmt::format("class {} is outside 0-{}", std::max(t, p), classes_ - 1),
+                              "map mask values to classes with mask.map");
+      }
+      counts_[index(t, p)] += count;
     }
-    ++counts_[index(truth[i], prediction[i])];
   }
 }
 
@@ -91,31 +101,6 @@ double ConfusionMatrix::MeanScore(Metric metric, int skip) const {
   std::vector<double> scores;
   for (int c = 0; c < classes_; ++c) {
     if (c != skip) scores.push_back(Score(metric, c));
-  }
-  return core::Mean(scores);
-}
-
-std::vector<ImageCounts> PoolByPatient(const std::vector<ImageCounts>& images) {
-  std::map<std::string, ConfusionMatrix> pooled;
-  for (const ImageCounts& image : images) {
-    pooled.try_emplace(image.patient, image.counts.classes()).first->second.Merge(image.counts);
-  }
-  std::vector<ImageCounts> patients;
-  for (const auto& [patient, counts] : pooled) patients.push_back({patient, patient, counts});
-  return patients;
-}
-
-ConfusionMatrix PoolAll(const std::vector<ImageCounts>& images, int classes) {
-  ConfusionMatrix pooled(classes);
-  for (const ImageCounts& image : images) pooled.Merge(image.counts);
-  return pooled;
-}
-
-double MacroScore(const std::vector<ImageCounts>& patients, Metric metric, int c, int skip) {
-  std::vector<double> scores;
-  for (const ImageCounts& patient : patients) {
-    scores.push_back(c >= 0 ? patient.counts.Score(metric, c)
-                            : patient.counts.MeanScore(metric, skip));
   }
   return core::Mean(scores);
 }

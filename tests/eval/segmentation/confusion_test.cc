@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "eval/segmentation/confusion.h"
+
 #include <cmath>
 
-#include "eval/segmentation_metrics.h"
+#include "core/base/philox.h"
 #include "tests/testing.h"
 
 namespace eosin::eval {
@@ -55,30 +57,27 @@ TEST(ConfusionMatrix, RefusesWhatIsNoClass) {
   testing::ExpectError([&] { m.Merge(ConfusionMatrix(3)); }, core::ExitCode::kBadInput, "pooled");
 }
 
-ConfusionMatrix Counts(int64_t tp, int64_t fp, int64_t fn, int64_t tn) {
-  ConfusionMatrix m(2);
-  m.AddCount(1, 1, tp);
-  m.AddCount(0, 1, fp);
-  m.AddCount(1, 0, fn);
-  m.AddCount(0, 0, tn);
-  return m;
-}
-
-TEST(Pooling, PatientsThenMacro) {
-  // Patient a: two images of 1 TP 1 FN and 3 TP 1 FP: pooled dice 8 / 10. Patient b: 1 TP 3 FP:
-  // 2/5.
-  const std::vector<ImageCounts> images = {{"a1", "a", Counts(1, 0, 1, 5)},
-                                           {"b1", "b", Counts(1, 3, 0, 5)},
-                                           {"a2", "a", Counts(3, 1, 0, 5)},
-                                           {"c1", "c", Counts(0, 0, 0, 9)}};
-  const auto patients = PoolByPatient(images);
-  ASSERT_EQ(patients.size(), 3u);
-  EXPECT_EQ(patients[0].patient, "a");
-  EXPECT_DOUBLE_EQ(patients[0].counts.Scores(1).dice, 0.8);
-  EXPECT_DOUBLE_EQ(MacroScore(patients, Metric::kDice, 1), (0.8 + 0.4) / 2);  // c is n/a
-  EXPECT_DOUBLE_EQ(MacroScore(patients, Metric::kDice, -1, 0), 0.6);
-  // Micro: 5 TP, 4 FP, 1 FN.
-  EXPECT_DOUBLE_EQ(PoolAll(images, 2).Scores(1).dice, 10.0 / 15);
+// Against counting pixel by pixel, over made masks with runs of every length.
+TEST(ConfusionMatrix, EqualsPixelByPixel) {
+  for (uint32_t seed = 0; seed < 20; ++seed) {
+    core::PhiloxStream draw(seed, core::DrawPurpose::kTest, 0, 0);
+    Bytes truth, seen;
+    while (truth.size() < 500) {
+      const auto t = static_cast<uint8_t>(draw.Below(4)), p = static_cast<uint8_t>(draw.Below(3));
+      for (uint32_t k = draw.Below(9); k-- > 0;) {
+        truth.push_back(t == 3 ? 255 : t);
+        seen.push_back(p);
+      }
+    }
+    ConfusionMatrix fast(3), slow(3);
+    fast.Add(truth, seen);
+    for (size_t i = 0; i < truth.size(); ++i) {
+      if (truth[i] != 255) slow.AddCount(truth[i], seen[i], 1);
+    }
+    for (int t = 0; t < 3; ++t) {
+      for (int p = 0; p < 3; ++p) EXPECT_EQ(fast.count(t, p), slow.count(t, p));
+    }
+  }
 }
 
 }  // namespace
