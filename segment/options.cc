@@ -99,6 +99,7 @@ void SegmentOptions::Bind(core::OptionSet& set) {
   set.Add("eval.overlap", &overlap,
           {.doc = "share of a window that its neighbour covers too", .min = 0, .max = 0.9});
   set.Add("eval.batch", &eval_batch, {.doc = "windows a forward pass", .min = 1, .max = 4096});
+  score.Bind(set, "eval");
   set.Add("eval.keep_predictions", &keep_predictions,
           {.doc = "test images whose predicted masks are kept as PNG", .min = 0});
   set.Add("workers", &workers,

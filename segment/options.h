@@ -10,6 +10,7 @@
 #include "engine/augment/recipe.h"
 #include "engine/training/device.h"
 #include "engine/training/optimizer.h"
+#include "eval/segmentation/image_scores.h"
 #include "segment/data/mask_dataset.h"
 
 namespace eosin::segment {
@@ -57,6 +58,7 @@ struct SegmentOptions {
   // scoring
   double overlap = 0.25;         // of neighbouring windows, 0..0.9
   int64_t eval_batch = 8;        // windows a forward pass
+  eval::ScoreOptions score;      // tolerances of boundaries and objects
   int64_t keep_predictions = 6;  // test images whose predicted masks are kept as PNG
 
   int64_t workers = 0;  // decoding threads, 0 = all cores; change no result

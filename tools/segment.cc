@@ -6,10 +6,11 @@
 
 #include "core/base/files.h"
 #include "core/base/log.h"
-#include "core/formats/csv.h"
 #include "engine/training/run_folder.h"
-#include "segment/data/split.h"
+#include "segment/data/official_split.h"
 #include "segment/options.h"
+#include "segment/train/run_report.h"
+#include "segment/train/score_table.h"
 #include "segment/train/trainer.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
@@ -18,7 +19,6 @@ namespace eosin::tools {
 namespace {
 
 namespace fs = std::filesystem;
-using eval::Metric;
 
 constexpr const char* kAbout =
     "Trains one DeepLabV3 on images with masks and scores it on patients it has not seen.\n\n"
@@ -27,38 +27,41 @@ constexpr const char* kAbout =
     "runs/m2\n\n"
     "DATA holds images/ (JPEG, PNG), masks/ (PNG of the same names) and grade.csv, regions.csv or\n"
     "patients.csv with the columns name and patient_id: patients are never split. Mask values are\n"
-    "class numbers unless mask.rule says otherwise (instances: as GlaS; map: your own table).\n\n"
+    "class numbers unless mask.rule says otherwise (instances: as GlaS; map: your own table). "
+    "DATA\n"
+    "may also be a tile store with labels, or a folder of stores (eosin tile --annotations).\n\n"
     "The run folder holds model.safetensors and model.pth (torchvision's DeepLabV3 names, best by\n"
-    "validation), last.safetensors, result.json (pixel counts of every test image), scores.csv,\n"
-    "predictions/, split.json, metrics and config.toml.";
+    "validation), last.safetensors, report.html, scores.csv (every score by image, slide, patient\n"
+    "and class), confusion.csv, result.json (the sums behind them), predictions/, split.json,\n"
+    "metrics and config.toml.";
 
-std::string Number(double value) {
-  return value == value ? fmt::format("{:.4f}", value) : std::string("n/a");
-}
+struct Split {
+  segment::ImageSplit parts;
+  std::vector<std::string> notes;  // what a reader of the scores must know
+};
 
-void WriteScores(const segment::SegmentResult& result, const fs::path& path) {
-  std::string csv = core::CsvRow({"patient", "class", "dice", "iou", "precision", "recall"});
-  for (const auto& patient : eval::PoolByPatient(result.test)) {
-    for (size_t c = 0; c < result.classes.size(); ++c) {
-      const eval::ClassScores s = patient.counts.Scores(static_cast<int>(c));
-      csv += core::CsvRow({patient.patient, result.classes[c], Number(s.dice), Number(s.iou),
-                           Number(s.precision), Number(s.recall)});
-    }
+// By patient; or as published, which is said loudly where the parts share patients.
+Split MakeSplit(const segment::MaskDataset& data, const segment::SplitOptions& options,
+                bool official, int workers) {
+  const auto& hashes = data.FileHashes(workers);
+  if (!official) {
+    Split split{segment::SplitByPatient(data.items(), options), {}};
+    segment::CheckNoLeak(data.items(), hashes, split.parts);
+    return split;
   }
-  core::WriteFileAtomic(path, csv);
-}
-
-void PrintScores(const segment::SegmentResult& result) {
-  const auto patients = eval::PoolByPatient(result.test);
-  std::printf("test: %zu patients, %zu images, best of %zu validations at step %lld\n",
-              patients.size(), result.test.size(), result.curve.size(),
-              static_cast<long long>(result.best_step));
-  std::printf("%-20s %8s %8s\n", "class", "Dice", "IoU");
-  for (size_t c = 0; c < result.classes.size(); ++c) {
-    std::printf("%-20s %8s %8s\n", result.classes[c].c_str(),
-                Number(eval::MacroScore(patients, Metric::kDice, static_cast<int>(c))).c_str(),
-                Number(eval::MacroScore(patients, Metric::kIou, static_cast<int>(c))).c_str());
+  segment::OfficialSplit published = segment::SplitAsPublished(data.items(), options);
+  Split split{std::move(published.split), {}};
+  if (!published.shared.empty()) {
+    split.notes.push_back(fmt::format(
+        "the published split tests on {} patients of whom other images were trained on or chose "
+        "the model ({}): the scores are not those of unseen patients",
+        published.shared.size(), fmt::join(published.shared, ", ")));
   }
+  // Patients are shared; the same picture twice is still a mistake.
+  std::vector<segment::MaskItem> items = data.items();
+  for (segment::MaskItem& item : items) item.patient = item.name;
+  segment::CheckNoLeak(items, hashes, split.parts);
+  return split;
 }
 
 }  // namespace
@@ -66,14 +69,19 @@ void PrintScores(const segment::SegmentResult& result) {
 int RunSegmentCommand(int argc, char** argv) {
   segment::SegmentOptions options;
   segment::SplitOptions split_options;
+  bool official = false;
   core::OptionSet set;
   options.Bind(set);
   split_options.Bind(set);
+  set.Add(
+      "split.official", &official,
+      {.doc = "the parts that the data set was published with (names that begin with train, val "
+              "or test, or the column split); GlaS' share patients"});
   const std::string keys =
       "\nKeys for --config (TOML) and --set, with their defaults:\n" + set.Help();
 
   CLI::App app(kAbout, "eosin segment");
-  std::string out, config;
+  std::string out, config, preset;
   std::vector<std::pair<std::string, std::string>> flags;
   std::vector<std::string> assignments;
   auto flag = [&](const std::string& name, const std::string& key, const std::string& doc) {
@@ -83,7 +91,10 @@ int RunSegmentCommand(int argc, char** argv) {
   };
   app.add_option("--out", out, "run folder to make")->required();
   app.add_option("--config", config, "TOML file with keys, e.g. from configs/");
-  flag("--data", "data", "folder with images/, masks/ and a table of patients");
+  app.add_option("--preset", preset,
+                 fmt::format("{}: what the keys of the data start from",
+                             fmt::join(segment::DataPresetNames(), " | ")));
+  flag("--data", "data", "folder with images/, masks/ and a table of patients, or tile stores");
   flag("--init", "model.init", "random, or a weights file for the backbone");
   flag("--freeze", "train.freeze", "none | stem | layer1 | layer2 | layer3 | layer4 | all");
   flag("--arch", "model.arch", "resnet18 | resnet34 | resnet50");
@@ -99,6 +110,7 @@ int RunSegmentCommand(int argc, char** argv) {
   app.footer(keys);
   if (const auto done = Parse(app, argc, argv)) return *done;
 
+  if (!preset.empty()) options.data = segment::DataPreset(preset);
   if (!config.empty()) set.ReadToml(config);
   for (const auto& [key, value] : flags) set.Set(key, value);
   for (const std::string& assignment : assignments) set.Set(assignment);
@@ -109,26 +121,33 @@ int RunSegmentCommand(int argc, char** argv) {
                              "--init takes random or the path of a .safetensors or .pth file");
   }
 
+  segment::ResolveScale(&options.data);
   engine::RunFolder run = engine::RunFolder::Create(out, "segment", set.ToToml());
   for (const std::string& warning : segment::Warnings(options)) core::LogWarning(warning);
   const segment::MaskDataset data(options.data);
-  const auto& hashes = data.FileHashes(options.Workers());
   data.ClassPixels(options.Workers());  // reads every mask: mistakes show now, not in an hour
-  const segment::ImageSplit split = segment::SplitByPatient(data.items(), split_options);
-  segment::CheckNoLeak(data.items(), hashes, split);
-  const std::string split_json = segment::SplitToJson(data.items(), hashes, split, split_options);
-  core::WriteFileAtomic(run / "split.json", split_json);
+  if (const std::string warning = data.MemoryWarning(); !warning.empty()) {
+    core::LogWarning(warning);
+  }
+  const Split split = MakeSplit(data, split_options, official, options.Workers());
+  for (const std::string& note : split.notes) core::LogWarning(note);
+  const segment::ImageSplit& parts = split.parts;
+  core::WriteFileAtomic(
+      run / "split.json",
+      segment::SplitToJson(data.items(), data.FileHashes(options.Workers()), parts, split_options));
   core::LogInfo(fmt::format("{} images: {} to train on, {} to validate, {} to test", data.size(),
-                            split.train.size(), split.val.size(), split.test.size()));
+                            parts.train.size(), parts.val.size(), parts.test.size()));
   run.AddProvenance({{"data", options.data.data}});
 
   const segment::SegmentResult result =
-      segment::TrainSegmenter(options, data, split, run.path(), {.save_model = true});
-  WriteScores(result, run / "scores.csv");
+      segment::TrainSegmenter(options, data, parts, run.path(), {.save_model = true});
+  core::WriteFileAtomic(run / "scores.csv", segment::ScoresCsv(result));
+  core::WriteFileAtomic(run / "confusion.csv", segment::ConfusionCsv(result));
+  segment::WriteRunReport(options, data, parts, result, split.notes, run.path());
   segment::WriteResult(run / "result.json", result);
   run.MarkFinished();
-  PrintScores(result);
-  std::printf("%s\n", (run / "model.safetensors").c_str());
+  std::fputs(segment::ScoreSummary(result).c_str(), stdout);
+  std::printf("%s\n%s\n", (run / "report.html").c_str(), (run / "model.safetensors").c_str());
   return 0;
 }
 

@@ -20,28 +20,8 @@ core::PhiloxStream ViewStream(uint64_t seed, int64_t step, int64_t slot, uint32_
 
 }  // namespace
 
-std::vector<int64_t> BatchIndices(const std::vector<int64_t>& train, int64_t batch, uint64_t seed,
-                                  int64_t step) {
-  if (train.empty()) {
-    throw core::DataError("there is no image to train on", "lower split.val and split.test");
-  }
-  const auto size = static_cast<int64_t>(train.size());
-  std::vector<int64_t> indices, order;
-  int64_t epoch_of_order = -1;
-  for (int64_t k = step * batch; k < (step + 1) * batch; ++k) {
-    if (k / size != epoch_of_order) {
-      epoch_of_order = k / size;
-      order = train;
-      core::Shuffle(order, core::PhiloxStream(seed, core::DrawPurpose::kOrder,
-                                              static_cast<uint32_t>(epoch_of_order), 0));
-    }
-    indices.push_back(order[static_cast<size_t>(k % size)]);
-  }
-  return indices;
-}
-
 engine::ViewParams DrawCrop(const SegmentOptions& options, int64_t step, int64_t slot, int width,
-                            int height) {
+                            int height, std::optional<uint32_t> centre) {
   const auto seed = static_cast<uint64_t>(options.seed);
   // Colour, stain, flips and turns by the shared recipe; the crop keeps its scale in pixels instead
   // of a share of the source's area, since magnification means something in histology.
@@ -56,6 +36,14 @@ engine::ViewParams DrawCrop(const SegmentOptions& options, int64_t step, int64_t
   // Whole pixels: at scale 1 a crop is a copy.
   const float box = static_cast<float>(std::max(1.0, std::round(side)));
   view.crop_w = view.crop_h = box;
+  if (centre) {
+    const auto x = static_cast<float>(*centre % static_cast<uint32_t>(width));
+    const auto y = static_cast<float>(*centre / static_cast<uint32_t>(width));
+    const float half = std::floor(box / 2);
+    view.crop_x = std::clamp(x - half, 0.0f, static_cast<float>(width) - box);
+    view.crop_y = std::clamp(y - half, 0.0f, static_cast<float>(height) - box);
+    return view;
+  }
   view.crop_x = std::floor(place.Uniform() * (static_cast<float>(width) - box + 1));
   view.crop_y = std::floor(place.Uniform() * (static_cast<float>(height) - box + 1));
   return view;
@@ -63,9 +51,10 @@ engine::ViewParams DrawCrop(const SegmentOptions& options, int64_t step, int64_t
 
 CropBatch MakeCrops(const MaskDataset& data, const std::vector<int64_t>& train,
                     const SegmentOptions& options, int64_t step) {
+  const CropPlan plan(data, train, options);
   CropBatch batch;
   batch.step = step;
-  batch.indices = BatchIndices(train, options.batch, static_cast<uint64_t>(options.seed), step);
+  batch.indices = plan.Indices(step);
   const int crop = static_cast<int>(options.crop);
   const auto pixels = static_cast<size_t>(crop) * static_cast<size_t>(crop);
   batch.images.resize(batch.indices.size() * pixels * 3);
@@ -74,7 +63,8 @@ CropBatch MakeCrops(const MaskDataset& data, const std::vector<int64_t>& train,
     const auto at = static_cast<size_t>(slot);
     const auto pair = data.Read(batch.indices[at]);
     const engine::ViewParams view =
-        DrawCrop(options, step, slot, pair->image.width, pair->image.height);
+        DrawCrop(options, step, slot, pair->image.width, pair->image.height,
+                 plan.Centre(step, slot, batch.indices[at]));
     engine::ViewScratch scratch;
     engine::ApplyView(pair->image, view, crop, crop, &batch.images[at * pixels * 3], scratch);
     engine::ApplyMask(pair->mask, view, crop, crop, &batch.masks[at * pixels]);

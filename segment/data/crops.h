@@ -7,25 +7,23 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "core/base/threads.h"
 #include "engine/augment/view_params.h"
+#include "segment/data/crop_plan.h"
 #include "segment/data/mask_dataset.h"
 #include "segment/options.h"
 
 namespace eosin::segment {
 
-// Images of one step: epochs over `train` (each epoch in an order of its own) are strung together
-// and cut into full batches, so that a remainder cannot happen.
-std::vector<int64_t> BatchIndices(const std::vector<int64_t>& train, int64_t batch, uint64_t seed,
-                                  int64_t step);
-
 // The view of one crop of a width x height image. A crop that would be larger than the image is
-// lowered to its shorter side.
+// lowered to its shorter side. With a centre (CropPlan) it lies around that pixel, moved inside the
+// image where it would leave it.
 engine::ViewParams DrawCrop(const SegmentOptions& options, int64_t step, int64_t slot, int width,
-                            int height);
+                            int height, std::optional<uint32_t> centre = std::nullopt);
 
 struct CropBatch {
   int64_t step = 0;

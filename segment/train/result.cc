@@ -7,40 +7,12 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "eval/segmentation/scores_json.h"
 
 namespace eosin::segment {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-Json CountsToJson(const std::vector<eval::ImageCounts>& images) {
-  Json out = Json::array();
-  for (const eval::ImageCounts& image : images) {
-    Json rows = Json::array();
-    for (int t = 0; t < image.counts.classes(); ++t) {
-      Json row = Json::array();
-      for (int p = 0; p < image.counts.classes(); ++p) row.push_back(image.counts.count(t, p));
-      rows.push_back(row);
-    }
-    out.push_back({{"name", image.name}, {"patient", image.patient}, {"confusion", rows}});
-  }
-  return out;
-}
-
-std::vector<eval::ImageCounts> CountsFromJson(const Json& json, int classes) {
-  std::vector<eval::ImageCounts> images;
-  for (const Json& entry : json) {
-    eval::ConfusionMatrix counts(classes);
-    const Json& rows = entry.at("confusion");
-    for (int t = 0; t < classes; ++t) {
-      for (int p = 0; p < classes; ++p) {
-        counts.AddCount(t, p, rows.at(static_cast<size_t>(t)).at(static_cast<size_t>(p)));
-      }
-    }
-    images.push_back({entry.at("name"), entry.at("patient"), counts});
-  }
-  return images;
-}
 
 // JSON has no NaN: n/a is null.
 double NumberOf(const Json& json) {
@@ -59,7 +31,7 @@ void WriteResult(const std::filesystem::path& path, const SegmentResult& result)
                      {"val_iou", point.val_iou}});
   }
   const Json root = {{"format", "eosin-segment-result"},
-                     {"version", 1},
+                     {"version", 2},
                      {"fingerprint", result.fingerprint},
                      {"classes", result.classes},
                      {"background", result.background},
@@ -72,8 +44,11 @@ void WriteResult(const std::filesystem::path& path, const SegmentResult& result)
                      {"best_step", result.best_step},
                      {"train_images", result.train_images},
                      {"curve", curve},
-                     {"test", CountsToJson(result.test)},
-                     {"test_last", CountsToJson(result.test_last)}};
+                     {"mpp", result.mpp},
+                     {"boundary_tolerance", result.score.tolerance},
+                     {"min_object_area", result.score.min_area},
+                     {"test", eval::ScoresToJson(result.test)},
+                     {"test_last", eval::ScoresToJson(result.test_last)}};
   core::WriteFileAtomic(path, root.dump(1) + "\n");
 }
 
@@ -81,7 +56,13 @@ SegmentResult ReadResult(const std::filesystem::path& path) {
   const std::string text = core::ReadFile(path);
   try {
     const Json root = Json::parse(text);
-    if (root.at("format") != "eosin-segment-result" || root.at("version") != 1) throw 0;
+    if (root.at("format") != "eosin-segment-result") throw 0;
+    if (root.at("version").get<int>() > 2) {
+      throw core::DataError(fmt::format("{} is of version {}, which this program does not know",
+                                        path.string(), root.at("version").dump()),
+                            "use the eosin that made it, or delete the file: the run is then made "
+                            "again");
+    }
     SegmentResult result;
     result.fingerprint = root.at("fingerprint");
     result.classes = root.at("classes").get<std::vector<std::string>>();
@@ -99,10 +80,15 @@ SegmentResult ReadResult(const std::filesystem::path& path) {
                               NumberOf(point.at("lr")), NumberOf(point.at("val_dice")),
                               NumberOf(point.at("val_iou"))});
     }
+    result.mpp = root.value("mpp", 0.0);
+    result.score.tolerance = root.value("boundary_tolerance", result.score.tolerance);
+    result.score.min_area = root.value("min_object_area", result.score.min_area);
     const int classes = static_cast<int>(result.classes.size());
-    result.test = CountsFromJson(root.at("test"), classes);
-    result.test_last = CountsFromJson(root.at("test_last"), classes);
+    result.test = eval::ScoresFromJson(root.at("test"), classes);
+    result.test_last = eval::ScoresFromJson(root.at("test_last"), classes);
     return result;
+  } catch (const core::Error&) {
+    throw;
   } catch (...) {
     throw core::DataError(fmt::format("{} is not a result of eosin segment", path.string()),
                           "delete the file: the run is then made again");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one trained model came to: counts of every test image, so that any score can be computed
-// again, and the course of training. result.json appears last: a run that has it is done.
-// Torch-free.
+// What one trained model came to: the sums behind every score of every test image, so that any
+// pooling can be made again, and the course of training. result.json appears last: a run that has
+// it is done. Torch-free.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/segmentation_metrics.h"
+#include "eval/segmentation/image_scores.h"
 
 namespace eosin::segment {
 
@@ -32,15 +32,18 @@ struct SegmentResult {
   double weights_matched = 0.0;  // share of backbone parameters that came from the file, 0..1
   int64_t steps = 0, best_step = 0;
   std::vector<CurvePoint> curve;
-  std::vector<eval::ImageCounts> test;       // of the best model by validation
-  std::vector<eval::ImageCounts> test_last;  // of the last
+  double mpp = 0;  // um per pixel of the scored images; 0 = not known, distances are px
+  eval::ScoreOptions score;
+  std::vector<eval::ImageScores> test;       // of the best model by validation
+  std::vector<eval::ImageScores> test_last;  // of the last
 };
 
 // Called after each training step with the number of steps done and the last known mean loss.
 using StepHook = std::function<void(int64_t steps, double loss)>;
 
 void WriteResult(const std::filesystem::path& path, const SegmentResult& result);
-// Throws DataError when the file is missing or is not a result.
+// Throws DataError when the file is missing or is not a result. Version 1 had pixel counts alone:
+// boundaries and objects are n/a then.
 SegmentResult ReadResult(const std::filesystem::path& path);
 
 }  // namespace eosin::segment

@@ -27,6 +27,7 @@
 #include "segment/model/freeze.h"
 #include "segment/predict/predict_image.h"
 #include "segment/train/losses.h"
+#include "segment/train/score.h"
 
 #include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>
@@ -62,6 +63,8 @@ class Training {
 
     result_.classes = options_.data.classes;
     result_.background = options_.data.background;
+    result_.mpp = data_.ReadMpp();
+    result_.score = options_.score;
     result_.freeze = options_.freeze;
     result_.frozen_parameters = frozen_->parameters();
     for (const at::Tensor& parameter : net_->parameters()) result_.parameters += parameter.numel();
@@ -102,7 +105,7 @@ class Training {
               fmt::format("the loss became {} within {} steps", last_loss, step + 1),
               "lower optimizer.lr, or set train.warmup");
         }
-        const auto patients = eval::PoolByPatient(Score(split_.val, ""));
+        const auto patients = eval::PoolByPatient(Score(split_.val, "", ScoreDetail::kPixels));
         const int skip = static_cast<int>(options_.data.background);
         CurvePoint point{step + 1, last_loss, lr,
                          eval::MacroScore(patients, Metric::kDice, -1, skip),
@@ -130,10 +133,10 @@ class Training {
         }
       }
     }
-    result_.test_last = Score(split_.test, "");
+    result_.test_last = Score(split_.test, "", ScoreDetail::kAll);
     if (extras.save_model) SaveModel("last", false);
     Restore(best_state_);
-    result_.test = Score(split_.test, "predictions");
+    result_.test = Score(split_.test, "predictions", ScoreDetail::kAll);
     if (extras.save_model) SaveModel("model", true);
     return std::move(result_);
   }
@@ -188,25 +191,23 @@ class Training {
     return loss;
   }
 
-  // Counts of the given images; predicted masks of the first ones are kept below `keep`.
-  std::vector<eval::ImageCounts> Score(const std::vector<int64_t>& indices,
-                                       const std::string& keep) {
+  // Scores of the given images; predicted masks of the first ones are kept below `keep`.
+  std::vector<eval::ImageScores> Score(const std::vector<int64_t>& indices, const std::string& keep,
+                                       ScoreDetail detail) {
     net_->eval();
     const WindowOptions window{options_.crop, options_.overlap, options_.eval_batch};
-    std::vector<eval::ImageCounts> counts;
+    std::vector<eval::ImageScores> counts;
     for (const int64_t i : indices) {
       const auto pair = data_.Read(i);
       const core::Image prediction =
           PredictImage(net_, pair->image, window, compute_, normalization_);
-      eval::ConfusionMatrix matrix(data_.classes(), static_cast<int>(kIgnoredClass));
-      matrix.Add(pair->mask.pixels, prediction.pixels);
       if (!keep.empty() && static_cast<int64_t>(counts.size()) < options_.keep_predictions) {
         core::MakeFolder(folder_ / keep);
         const core::Bytes png = core::EncodePng(prediction);
         core::WriteFileAtomic(folder_ / keep / (data_.item(i).name + ".png"),
                               {reinterpret_cast<const char*>(png.data()), png.size()});
       }
-      counts.push_back({data_.item(i).name, data_.item(i).patient, std::move(matrix)});
+      counts.push_back(ScorePrediction(data_, i, *pair, prediction, options_.score, detail));
     }
     return counts;
   }

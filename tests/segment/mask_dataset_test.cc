@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "segment/data/mask_dataset.h"
 
+#include <algorithm>
+#include <map>
 #include <set>
 
 #include "tests/segment/made_data.h"
@@ -80,12 +82,96 @@ TEST_F(MaskDatasetTest, ScalesImageAndMask) {
   EXPECT_THAT(values, ::testing::ElementsAre(0, 1));  // nearest: no values in between
 }
 
-TEST_F(MaskDatasetTest, KeepsInMemoryOnlyWhenAsked) {
-  const MaskDataset on_demand(options_);
+TEST_F(MaskDatasetTest, KeepsDecodedImagesAsFarAsMemoryGoes) {
+  const MaskDataset on_demand(options_, 0);
   EXPECT_NE(on_demand.Read(0), on_demand.Read(0));
-  options_.in_memory = true;
+  EXPECT_EQ(on_demand.decoded_again(), 1);
+  EXPECT_EQ(on_demand.kept_bytes(), 0);
   const MaskDataset kept(options_);
   EXPECT_EQ(kept.Read(0), kept.Read(0));
+  EXPECT_EQ(kept.kept_bytes(), 24 * 24 * 4);
+  EXPECT_EQ(kept.decoded_again(), 0);
+  kept.ClassPixels(1);
+  EXPECT_EQ(kept.MemoryWarning(), "");
+}
+
+// Three images of 600 x 600 x 4 bytes under a budget of 2 MiB: the first stays, whatever comes.
+TEST(MaskDataset, FirstComeStays) {
+  TempFolder temp;
+  MakeMaskData(temp.path(), 3, 1, 600);
+  MaskDataOptions options;
+  options.data = temp.path().string();
+  const MaskDataset data(options, 2 << 20);
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    for (int64_t i = 0; i < 3; ++i) data.Read(i);
+  }
+  EXPECT_EQ(data.kept_bytes(), 600 * 600 * 4);
+  EXPECT_EQ(data.decoded_again(), 2 * 2);  // two images in each of two later epochs
+  EXPECT_THAT(data.MemoryWarning(), ::testing::HasSubstr("1 of 3 decoded images fit into 2 MiB"));
+  options.in_memory = true;
+  const MaskDataset all(options, 0);
+  all.ClassPixels(1);
+  EXPECT_EQ(all.kept_bytes(), 3 * 600 * 600 * 4);
+}
+
+TEST_F(MaskDatasetTest, KeepsInstanceNumbersOfSixteenBits) {
+  core::Mask16 wide{24, 24, std::vector<uint16_t>(24 * 24, 0)};
+  for (const size_t at : {0, 1, 24, 25}) wide.pixels[at] = 300;  // 2 x 2 px
+  wide.pixels[1] = 65535;
+  const core::Bytes png = core::EncodePng16(wide);
+  core::WriteFileAtomic(temp_ / "masks/p0_0.png",
+                        {reinterpret_cast<const char*>(png.data()), png.size()});
+  ExpectError([&] { MaskDataset(options_).Read(0); }, ExitCode::kBadInput, "the value 300");
+  options_.rule = "map";
+  options_.map = {"0=0", "300=1", "65535=ignore"};
+  EXPECT_THAT(Classes("p0_0", 3), ::testing::ElementsAre(1, 255, 0));
+  options_.rule = "instances";
+  const auto pair = MaskDataset(options_).Read(0);
+  EXPECT_EQ(pair->mask.pixels[1], 1);
+  EXPECT_EQ(pair->instances[0], 300);
+  EXPECT_EQ(pair->instances[1], 65535);
+  options_.scale = 0.5;  // numbers follow the mask's geometry
+  const auto half = MaskDataset(options_).Read(0);
+  EXPECT_EQ(half->instances.size(), 12u * 12);
+  EXPECT_EQ(half->instances[0], 300);
+  for (size_t i = 0; i < half->instances.size(); ++i) {
+    EXPECT_EQ(half->instances[i] > 0, half->mask.pixels[i] == 1);
+  }
+  options_.rule = "classes";
+  EXPECT_TRUE(MaskDataset(options_).Read(1)->instances.empty());
+}
+
+TEST_F(MaskDatasetTest, MasksBesideTheImages) {
+  for (const auto& path : core::ListFiles(temp_ / "masks", {".png"}, false)) {
+    testing::fs::rename(path, temp_ / ("images/" + path.stem().string() + "_anno.png"));
+  }
+  testing::fs::remove(temp_ / "masks");
+  options_.images = options_.masks = (temp_ / "images").string();
+  ExpectError([&] { MaskDataset data(options_); }, ExitCode::kUsage, "images and masks are both");
+  options_.suffix = "_anno";
+  const MaskDataset data(options_);
+  ASSERT_EQ(data.size(), 4);
+  EXPECT_EQ(data.item(0).name, "p0_0");
+  EXPECT_EQ(data.item(0).mask.filename(), "p0_0_anno.png");
+}
+
+TEST_F(MaskDatasetTest, TablesOfPatients) {
+  // GlaS' own table: other case, blanks around headers, names with extensions.
+  testing::fs::remove(temp_ / "patients.csv");
+  core::WriteFileAtomic(temp_ / "Grade.csv",
+                        "name, patient ID, grade (GlaS),split\np0_0.png,1,x,train\np0_1,1,x,"
+                        "train\np1_0,2,y,testA\np1_1,2,y,testB\n");
+  const MaskDataset data(options_);
+  EXPECT_EQ(data.item(0).patient, "1");
+  EXPECT_EQ(data.item(3).patient, "2");
+  EXPECT_EQ(data.item(0).part, "train");
+  EXPECT_EQ(data.item(3).part, "test");
+  core::WriteFileAtomic(temp_ / "Grade.csv", "name,patient_id\np0_0,1\np0_0,2\n");
+  ExpectError([&] { MaskDataset again(options_); }, ExitCode::kBadInput, "patients 1 and 2");
+  options_.groups = "image";  // a statement of the user's
+  EXPECT_EQ(MaskDataset(options_).item(3).patient, "p1_1");
+  options_.groups = "slide";
+  ExpectError([&] { MaskDataset again(options_); }, ExitCode::kUsage, "no slide");
 }
 
 TEST_F(MaskDatasetTest, Errors) {
@@ -125,10 +211,37 @@ TEST_F(MaskDatasetTest, Errors) {
   {
     core::WriteFileAtomic(temp_ / "patients.csv", "name,patient_id\np0_0,a\np0_1,a\np1_0,b\n");
     ExpectError(open, ExitCode::kBadInput, "p1_1 has no patient");
-    core::WriteFileAtomic(temp_ / "patients.csv", "image,patient\np0_0,a\n");
+    core::WriteFileAtomic(temp_ / "patients.csv", "picture,patient\np0_0,a\n");
     ExpectError(open, ExitCode::kBadInput, "no column name");
     testing::fs::remove(temp_ / "patients.csv");
     ExpectError(open, ExitCode::kBadInput, "no table of patients");
+    options_.groups = "image";
+  }
+  {
+    WritePng(temp_ / "masks/p1_1.png", core::Image(24, 24, 3, 7));
+    ExpectError(read_all, ExitCode::kBadInput, "colour picture of 1 colour,");
+    PutValues("p1_1", {0, 1});
+    core::WriteFileAtomic(temp_ / "masks/p1_1.png", "not a picture");
+    ExpectError(open, ExitCode::kBadInput, "p1_1.png");
+    testing::fs::remove(temp_ / "masks/p1_1.png");
+    const core::Bytes jpeg = core::EncodeJpeg(core::Image(24, 24, 1, 1), 90);
+    core::WriteFileAtomic(temp_ / "masks/p1_1.jpg",
+                          {reinterpret_cast<const char*>(jpeg.data()), jpeg.size()});
+    ExpectError(open, ExitCode::kBadInput, "p1_1.jpg is a JPEG");
+    testing::fs::remove(temp_ / "masks/p1_1.jpg");
+    PutValues("p1_1", {0, 1});
+    core::WriteFileAtomic(temp_ / "images/p1_1.jpg",
+                          {reinterpret_cast<const char*>(jpeg.data()), jpeg.size()});
+    ExpectError(open, ExitCode::kBadInput, "two images have the same name");
+    testing::fs::remove(temp_ / "images/p1_1.jpg");
+  }
+  {
+    TempFolder other;
+    MakeMaskData(other.path(), 2, 1, 24, 0);
+    const std::string keep = options_.data;
+    options_.data = other.path().string();
+    ExpectError(read_all, ExitCode::kBadInput, "nothing but background");
+    options_.data = keep;
   }
   {
     TempFolder empty;
@@ -152,27 +265,53 @@ TEST(MaskDataOptions, RefusesWrongTables) {
   check([](auto& o) { o.classes = {"only"}; }, "1 names");
   check([](auto& o) { o.classes = {"a", "a"}; }, "twice");
   check([](auto& o) { o.rule = "map"; }, "mask.map is empty");
-  check([](auto& o) { o.rule = "map", o.map = {"300=1"}; }, "300=1");
+  check([](auto& o) { o.rule = "map", o.map = {"70000=1"}; }, "70000=1");
   check([](auto& o) { o.rule = "map", o.map = {"3"}; }, "no =");
   check([](auto& o) { o.rule = "map", o.map = {"3=gland"}; }, "names no class");
   check([](auto& o) { o.rule = "instances", o.classes = {"a", "b", "c"}; }, "two classes");
   check([](auto& o) { o.background = 2; }, "no class");
+  check([](auto& o) { o.crop_foreground = 0.3, o.crop_balance = "equal"; }, "crop.balance");
+  check([](auto& o) { o.crop_foreground = 0.3, o.background = -1; }, "crop.foreground");
+}
+
+TEST(DataPreset, Names) {
+  for (const std::string& name : DataPresetNames()) EXPECT_NO_THROW(DataPreset(name).Check());
+  ExpectError([] { DataPreset("glass"); }, ExitCode::kUsage, "glass");
 }
 
 TEST(MaskDataset, Glas) {
   const auto folder = testing::DataFolder() / "glas";
   EOSIN_REQUIRE_DATA(folder);
-  MaskDataOptions options;
+  MaskDataOptions options = DataPreset("glas");
   options.data = folder.string();
-  options.rule = "instances";
-  options.classes = {"background", "gland"};
   const MaskDataset data(options);
   EXPECT_EQ(data.size(), 165);
+  EXPECT_DOUBLE_EQ(data.ReadMpp(), 0.62005);
   std::set<std::string> patients;
-  for (const MaskItem& item : data.items()) patients.insert(item.patient);
+  std::map<std::string, int> parts;
+  for (const MaskItem& item : data.items()) {
+    patients.insert(item.patient);
+    ++parts[item.part];
+  }
   EXPECT_GE(patients.size(), 15u);
+  EXPECT_EQ(parts["train"], 85);
+  EXPECT_EQ(parts["test"], 80);
   const auto pair = data.Read(0);
   EXPECT_EQ(pair->image.width, pair->mask.width);
+  EXPECT_GT(*std::max_element(pair->instances.begin(), pair->instances.end()), 1);
+}
+
+TEST(MaskDataset, Dsb) {
+  const auto folder = testing::DataFolder() / "dsb2018_he";
+  EOSIN_REQUIRE_DATA(folder);
+  MaskDataOptions options = DataPreset("dsb");
+  options.data = folder.string();
+  const MaskDataset data(options);
+  EXPECT_EQ(data.size(), 107);
+  EXPECT_EQ(data.ReadMpp(), 0);
+  int64_t nuclei = 0;
+  for (const auto& image : data.ClassPixels(2)) nuclei += image[1];
+  EXPECT_GT(nuclei, 100000);
 }
 
 }  // namespace

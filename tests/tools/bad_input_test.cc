@@ -256,6 +256,18 @@ TEST_F(BadInput, Segment) {
   Expect(with("empty", {}), 1, "images");
   Expect(with("big", {}), 1, "255");
   Expect(with("odd", {}), 1, "60");
+  Expect(with("junk.h5", {}), 1, "junk.h5");
+  Expect(with("seg", {"--preset", "glass"}), 2, "glass");
+  Expect(with("seg", {"--set", "split.official=true"}), 1, "no part of a published split");
+  Expect(with("seg", {"--set", "groups=slide"}), 2, "no slide");
+  Expect(with("seg", {"--set", "crop.foreground=0.3", "--set", "crop.balance=equal"}), 2,
+         "crop.balance");
+  fs::copy(temp_ / "seg", temp_ / "colour", fs::copy_options::recursive);
+  WritePng(temp_ / "colour/masks/p1.png", Picture(80));
+  Expect(with("colour", {}), 1, "p1.png is a colour picture of 2 colours");
+  fs::copy(temp_ / "seg", temp_ / "lossy", fs::copy_options::recursive);
+  fs::rename(temp_ / "lossy/masks/p1.png", temp_ / "lossy/masks/p1.jpg");
+  Expect(with("lossy", {}), 1, "p1.jpg is a JPEG");
   Expect(with("seg", {"--init", At("none.pth")}), 1, "none.pth");
   Expect(with("seg", {"--init", At("junk.pth")}), 1, "junk.pth");
   Expect(with("seg", {"--freeze", "layer9"}), 2, "layer9");

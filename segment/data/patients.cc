@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "segment/data/patients.h"
+
+#include <fmt/format.h>
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/base/files.h"
+#include "core/formats/csv.h"
+
+namespace eosin::segment {
+namespace {
+
+namespace fs = std::filesystem;
+using core::DataError;
+
+std::string Lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+std::string Header(const std::string& cell) {
+  const size_t begin = cell.find_first_not_of(" \t");
+  if (begin == std::string::npos) return "";
+  std::string name = Lower(cell.substr(begin, cell.find_last_not_of(" \t") - begin + 1));
+  std::replace(name.begin(), name.end(), ' ', '_');
+  return name;
+}
+
+int Column(const core::CsvTable& table, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    for (size_t c = 0; c < table.header.size(); ++c) {
+      if (Header(table.header[c]) == name) return static_cast<int>(c);
+    }
+  }
+  return -1;
+}
+
+// "train_1.png" and "train_1" are one image.
+std::string Stem(const std::string& name) {
+  static const std::array<const char*, 9> kExtensions = {".png", ".jpg",  ".jpeg", ".bmp", ".tif",
+                                                         ".h5",  ".tiff", ".svs",  ".ndpi"};
+  const fs::path path(name);
+  const std::string extension = core::Extension(path);
+  const bool known =
+      std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
+  return known ? path.stem().string() : name;
+}
+
+}  // namespace
+
+PatientTable::PatientTable(const fs::path& path) : path_(path) {
+  const core::CsvTable table = core::ReadCsv(path);
+  const int name = Column(table, {"name", "slide", "image"});
+  const int patient = Column(table, {"patient_id"});
+  const int part = Column(table, {"split"});
+  if (name < 0 || patient < 0) {
+    throw DataError(
+        fmt::format("{} has no column {}", path.string(), name < 0 ? "name" : "patient_id"),
+        "the table of patients needs the columns name (image without extension) or slide, and "
+        "patient_id");
+  }
+  for (const auto& cells : table.rows) {
+    const std::string stem = Stem(cells[static_cast<size_t>(name)]);
+    const PatientRow row{cells[static_cast<size_t>(patient)],
+                         part < 0 ? "" : cells[static_cast<size_t>(part)]};
+    const auto [place, is_new] = rows_.try_emplace(stem, row);
+    if (!is_new && place->second.patient != row.patient) {
+      throw DataError(fmt::format("{} gives image {} to patients {} and {}", path.string(), stem,
+                                  place->second.patient, row.patient),
+                      "one patient an image");
+    }
+    if (!is_new && place->second.part != row.part) {
+      throw DataError(fmt::format("{} puts image {} into {} and {}", path.string(), stem,
+                                  place->second.part, row.part),
+                      "one split an image");
+    }
+  }
+}
+
+const PatientRow& PatientTable::Of(const std::string& name, const std::string& what) const {
+  const auto row = rows_.find(name);
+  if (row == rows_.end() || row->second.patient.empty()) {
+    throw DataError(fmt::format("{} {} has no patient in {}", what, name, path_.string()),
+                    "add a row with its name (without extension) and patient_id");
+  }
+  return row->second;
+}
+
+fs::path PatientTable::FindIn(const fs::path& folder) {
+  std::error_code error;
+  for (const char* wanted : {"grade.csv", "regions.csv", "patients.csv"}) {
+    if (fs::exists(folder / wanted, error)) return folder / wanted;
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+      if (Lower(entry.path().filename().string()) == wanted) return entry.path();
+    }
+  }
+  return {};
+}
+
+}  // namespace eosin::segment

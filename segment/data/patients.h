@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table that says whose an image or slide is. Torch-free.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+namespace eosin::segment {
+
+struct PatientRow {
+  std::string patient;
+  std::string part;  // column split, e.g. "train"; may be empty
+};
+
+// CSV with the columns name (or slide, or image) and patient_id, and maybe split. Headers are read
+// without case and outer blanks, a blank inside counts as _, so that GlaS' own Grade.csv (" patient
+// ID") serves. Names may carry a file extension.
+class PatientTable {
+ public:
+  // Throws DataError: a column is missing, a name stands twice with two patients or parts.
+  explicit PatientTable(const std::filesystem::path& path);
+
+  // Throws DataError when it has no patient; `what` is "image" or "slide".
+  const PatientRow& Of(const std::string& name, const std::string& what) const;
+  const std::filesystem::path& path() const { return path_; }
+
+  // grade.csv, regions.csv or patients.csv of the folder, in any case of letters; empty if none.
+  static std::filesystem::path FindIn(const std::filesystem::path& folder);
+
+ private:
+  std::filesystem::path path_;
+  std::map<std::string, PatientRow> rows_;
+};
+
+}  // namespace eosin::segment
