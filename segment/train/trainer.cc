@@ -29,6 +29,9 @@
 #include "segment/train/losses.h"
 #include "segment/train/score.h"
 
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
 namespace eosin::segment {
@@ -196,8 +199,9 @@ class Training {
   }
 
   void Save() {
-    // Nothing is saved that a step made of a loss that was no number.
+    // Nothing is saved that a step made of no numbers.
     CheckPending();
+    CheckWeights();
     state_.loss_sum = loss_sum_.item<double>();
     state_.threads = compute_.threads;
     state_.bf16 = compute_.bf16;
@@ -267,12 +271,27 @@ class Training {
     if (!pending_.defined()) return;
     const double loss = pending_.item<double>();
     pending_ = at::Tensor();
-    if (std::isfinite(loss)) return;
-    KeepBatch(folder_ / "nan", MakeCrops(data_, split_.train, options_, pending_step_), data_,
-              options_, loss, learner_->RateAt(pending_step_));
+    if (!std::isfinite(loss)) Fail(fmt::format("the loss became {}", loss), loss, pending_step_);
+  }
+
+  // A gradient can be no number while its loss is one: the weights tell.
+  void CheckWeights() {
+    const at::NoGradGuard no_grad;
+    at::Tensor finite = at::ones({}, at::TensorOptions().dtype(at::kBool).device(compute_.device));
+    for (const at::Tensor& parameter : net()->parameters()) {
+      finite = finite.logical_and(at::isfinite(parameter).all());
+    }
+    if (!finite.item<bool>()) {
+      Fail("weights became no numbers", std::nan(""), std::max<int64_t>(0, state_.step - 1));
+    }
+  }
+
+  [[noreturn]] void Fail(const std::string& what, double loss, int64_t step) {
+    KeepBatch(folder_ / "nan", MakeCrops(data_, split_.train, options_, step), data_, options_,
+              loss, learner_->RateAt(step));
     core::WriteSafetensors(folder_ / "nan" / "weights.safetensors", engine::ToStateDict(*net()));
     throw core::DataError(
-        fmt::format("the loss became {} at step {}; its batch is kept in {}", loss, pending_step_,
+        fmt::format("{} at step {}; its batch is kept in {}", what, step,
                     (folder_ / "nan").string()),
         "lower optimizer.lr, or set train.warmup or train.clip_grad, in a new run");
   }

@@ -200,6 +200,18 @@ TEST_F(TinyRun, ALossThatIsNoNumberKeepsItsBatch) {
   }
 }
 
+TEST_F(TinyRun, WeightsThatAreNoNumbersAreNeverSaved) {
+  // The first update overflows every weight while its loss is a number.
+  options_.optimizer.name = "sgd";
+  options_.optimizer.lr = std::numeric_limits<double>::max();
+  options_.warmup = 0;
+  options_.checkpoint_every = 1;
+  ExpectError([&] { Run(options_, "run"); }, core::ExitCode::kBadInput,
+              "weights became no numbers");
+  EXPECT_FALSE(HasTrainState(temp_ / "run"));
+  EXPECT_TRUE(fs::exists(temp_ / "run/nan/batch.json"));
+}
+
 TEST_F(TinyRun, ExportsSayWhatNetTheyAre) {
   options_.head = "deeplabv3plus";
   options_.rates.clear();
