@@ -9,6 +9,7 @@
 #include "core/formats/csv.h"
 #include "engine/training/run_folder.h"
 #include "segment/data/split.h"
+#include "segment/data/split_file.h"
 #include "segment/options.h"
 #include "segment/train/trainer.h"
 #include "tools/command_line.h"

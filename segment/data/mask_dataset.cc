@@ -37,7 +37,12 @@ std::map<std::string, fs::path> ByStem(const fs::path& folder, const std::string
   return files;
 }
 
-std::map<std::string, std::string> ReadPatients(const fs::path& path) {
+struct Origin {
+  std::string patient, slide;
+};
+
+// Image name -> patient and, where the table has the column, slide.
+std::map<std::string, Origin> ReadPatients(const fs::path& path) {
   const core::CsvTable table = core::ReadCsv(path);
   const int name = table.Column("name"), patient = table.Column("patient_id");
   if (name < 0 || patient < 0) {
@@ -46,14 +51,16 @@ std::map<std::string, std::string> ReadPatients(const fs::path& path) {
         "the table of patients needs the columns name (image without extension) and "
         "patient_id");
   }
-  std::map<std::string, std::string> patients;
+  const int slide = table.Column("slide");
+  std::map<std::string, Origin> patients;
   for (const auto& row : table.rows) {
     const std::string stem = row[static_cast<size_t>(name)];
     const std::string id = row[static_cast<size_t>(patient)];
-    const auto [place, is_new] = patients.try_emplace(stem, id);
-    if (!is_new && place->second != id) {
+    const std::string from = slide < 0 ? "" : row[static_cast<size_t>(slide)];
+    const auto [place, is_new] = patients.try_emplace(stem, Origin{id, from});
+    if (!is_new && place->second.patient != id) {
       throw DataError(fmt::format("{} gives image {} to patients {} and {}", path.string(), stem,
-                                  place->second, id),
+                                  place->second.patient, id),
                       "one patient an image");
     }
   }
@@ -238,11 +245,11 @@ MaskDataset::MaskDataset(const MaskDataOptions& options)
                       "every image needs a PNG mask of the same name");
     }
     const auto patient = patients.find(stem);
-    if (patient == patients.end() || patient->second.empty()) {
+    if (patient == patients.end() || patient->second.patient.empty()) {
       throw DataError(fmt::format("image {} has no patient in {}", stem, table_path.string()),
                       "add a row with its name (without extension) and patient_id");
     }
-    items_.push_back({stem, patient->second, path, mask->second});
+    items_.push_back({stem, patient->second.patient, path, mask->second, patient->second.slide});
   }
 
   core::ParallelFor(size(), core::AvailableCores(), [&](int64_t i) {

@@ -55,6 +55,7 @@ struct MaskItem {
   std::string name;  // file stem
   std::string patient;
   fs::path image, mask;
+  std::string slide;  // column `slide` of the table of patients; empty where it has none
 };
 
 struct MaskedImage {

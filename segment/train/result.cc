@@ -58,6 +58,10 @@ void WriteResult(const std::filesystem::path& path, const SegmentResult& result)
                      {"val_dice", point.val_dice},
                      {"val_iou", point.val_iou}});
   }
+  Json drift = Json::array();
+  for (const StageChange& change : result.drift) {
+    drift.push_back({{"stage", change.stage}, {"relative", change.relative}});
+  }
   const Json root = {{"format", "eosin-segment-result"},
                      {"version", 1},
                      {"fingerprint", result.fingerprint},
@@ -72,6 +76,7 @@ void WriteResult(const std::filesystem::path& path, const SegmentResult& result)
                      {"best_step", result.best_step},
                      {"train_images", result.train_images},
                      {"curve", curve},
+                     {"drift", drift},
                      {"test", CountsToJson(result.test)},
                      {"test_last", CountsToJson(result.test_last)}};
   core::WriteFileAtomic(path, root.dump(1) + "\n");
@@ -102,6 +107,9 @@ SegmentResult ReadResult(const std::filesystem::path& path) {
     const int classes = static_cast<int>(result.classes.size());
     result.test = CountsFromJson(root.at("test"), classes);
     result.test_last = CountsFromJson(root.at("test_last"), classes);
+    for (const Json& change : root.value("drift", Json::array())) {
+      result.drift.push_back({change.at("stage"), NumberOf(change.at("relative"))});
+    }
     return result;
   } catch (...) {
     throw core::DataError(fmt::format("{} is not a result of eosin segment", path.string()),

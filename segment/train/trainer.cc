@@ -26,6 +26,7 @@
 #include "segment/model/build_model.h"
 #include "segment/model/freeze.h"
 #include "segment/predict/predict_image.h"
+#include "segment/train/drift.h"
 #include "segment/train/losses.h"
 
 #include <ATen/Context.h>
@@ -56,6 +57,7 @@ class Training {
                        ? options_.init
                        : std::filesystem::path(options_.init).filename().string();
     net_->to(compute_.device);
+    initial_backbone_ = engine::ToStateDict(*net_->backbone());
     engine::ToChannelsLast(*net_);
     frozen_ = std::make_unique<FrozenStages>(net_, options_.freeze);
     MakeOptimizer();
@@ -133,6 +135,7 @@ class Training {
     result_.test_last = Score(split_.test, "");
     if (extras.save_model) SaveModel("last", false);
     Restore(best_state_);
+    result_.drift = BackboneDrift(initial_backbone_, *net_->backbone());
     result_.test = Score(split_.test, "predictions");
     if (extras.save_model) SaveModel("model", true);
     return std::move(result_);
@@ -247,6 +250,7 @@ class Training {
   DeepLabV3 net_{nullptr};
   std::unique_ptr<FrozenStages> frozen_;
   std::unique_ptr<engine::Optimizer> optimizer_;
+  core::StateDict initial_backbone_;
   std::vector<at::Tensor> best_state_;
   SegmentResult result_;
 };

@@ -13,8 +13,8 @@
 #include "segment/model/build_model.h"
 #include "segment/model/freeze.h"
 #include "segment/predict/predict_image.h"
-#include "segment/study/report.h"
-#include "segment/study/run.h"
+#include "segment/study/report/report.h"
+#include "segment/study/run/run.h"
 #include "segment/train/losses.h"
 #include "tests/segment/made_data.h"
 
