@@ -26,7 +26,7 @@ namespace eosin::segment {
 
 inline constexpr int kCoarseSide = 16, kFineSide = 48;
 // From this resemblance on two pictures count as copies.
-inline constexpr double kCopyThreshold = 0.5;
+inline constexpr double kCopyThreshold = 0.6;
 // Share of each side that the inner parts leave out.
 inline constexpr std::array<double, 5> kBorders = {0, 0.03, 0.06, 0.09, 0.12};
 
