@@ -334,8 +334,8 @@ void InspectStudy(const fs::path& folder) {
       const std::string text = dice == cell.end() ? "" : Text(*dice, key).substr(0, 6);
       return text.empty() ? std::string("n/a") : text;
     };
-    fmt::print("  {:<20} labels {:<6} Dice {} [{}, {}]\n", Text(cell, "arm"),
-               Text(cell, "fraction"), number("estimate"), number("low"), number("high"));
+    fmt::print("  {:<20} labels {:<6} Dice {} [{}, {}]\n", Text(cell, "arm"), Text(cell, "level"),
+               number("estimate"), number("low"), number("high"));
   }
   Fact("report", fs::exists(folder / "report.html") ? (folder / "report.html").string() : "");
 }

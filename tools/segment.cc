@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "engine/training/run_folder.h"
 #include "segment/data/official_split.h"
+#include "segment/data/split_file.h"
 #include "segment/options.h"
 #include "segment/train/run_report.h"
 #include "segment/train/score_table.h"

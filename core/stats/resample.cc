@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/stats/resample.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "core/base/error.h"
 #include "core/base/philox.h"
+#include "core/stats/crossed.h"
 #include "core/stats/summary.h"
 
 namespace eosin::core {
@@ -49,28 +51,34 @@ Interval CrossedBootstrap(const SeedPatientTable& values, std::span<const double
   result.estimate = total / weight_total;
   if (seen < 2) return result;
 
+  // Row by row: sum of weight * value and of weight under the draw's patients, then the seeds.
+  std::vector<double> weight(seeds * patients), weighted(seeds * patients);
+  for (size_t s = 0; s < seeds; ++s) {
+    for (size_t p = 0; p < patients; ++p) {
+      if (std::isnan(values[s][p])) continue;
+      weight[s * patients + p] = WeightOf(weights, p);
+      weighted[s * patients + p] = WeightOf(weights, p) * values[s][p];
+    }
+  }
   std::vector<double> means;
   means.reserve(static_cast<size_t>(options.draws));
-  std::vector<int> seed_times(seeds), patient_times(patients);
+  CrossedDraw times;
   for (int draw = 0; draw < options.draws; ++draw) {
-    PhiloxStream stream(options.seed, DrawPurpose::kBootstrap, static_cast<uint32_t>(draw), 0);
-    seed_times.assign(seeds, 0);
-    patient_times.assign(patients, 0);
-    for (size_t i = 0; i < seeds; ++i) ++seed_times[stream.Below(static_cast<uint32_t>(seeds))];
-    for (size_t i = 0; i < patients; ++i) {
-      ++patient_times[stream.Below(static_cast<uint32_t>(patients))];
-    }
-    double sum = 0, weight = 0;
+    DrawCrossed(options, draw, seeds, patients, &times);
+    double sum = 0, sum_weight = 0;
     for (size_t s = 0; s < seeds; ++s) {
-      if (seed_times[s] == 0) continue;
+      if (times.seeds[s] == 0) continue;
+      const double* w = weight.data() + s * patients;
+      const double* wv = weighted.data() + s * patients;
+      double row = 0, row_weight = 0;
       for (size_t p = 0; p < patients; ++p) {
-        if (patient_times[p] == 0 || std::isnan(values[s][p])) continue;
-        const double w = WeightOf(weights, p) * seed_times[s] * patient_times[p];
-        sum += w * values[s][p];
-        weight += w;
+        row += times.patients[p] * wv[p];
+        row_weight += times.patients[p] * w[p];
       }
+      sum += times.seeds[s] * row;
+      sum_weight += times.seeds[s] * row_weight;
     }
-    if (weight > 0) means.push_back(sum / weight);
+    if (sum_weight > 0) means.push_back(sum / sum_weight);
   }
   const double tail = (1.0 - options.level) / 2;
   result.low = Quantile(means, tail);

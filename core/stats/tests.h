@@ -8,7 +8,7 @@
 
 namespace eosin::core {
 
-inline constexpr int kMaxSignFlips = 20;  // 2^20 sign patterns are enumerated in milliseconds
+inline constexpr int kMaxSignFlips = 20;  // the subsets of seeds that a study can afford
 
 struct SignFlipResult {
   double p = 1.0;           // two-sided

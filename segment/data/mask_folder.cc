@@ -158,6 +158,7 @@ class MaskFolder : public MaskSource {
     for (MaskItem& item : items_) {
       const PatientRow& row = table.Of(item.name, "image");
       item.patient = row.patient;
+      item.slide = row.slide;
       if (!row.part.empty()) item.part = PartOf(row.part);
     }
   }

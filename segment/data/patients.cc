@@ -58,6 +58,7 @@ PatientTable::PatientTable(const fs::path& path) : path_(path) {
   const int name = Column(table, {"name", "slide", "image"});
   const int patient = Column(table, {"patient_id"});
   const int part = Column(table, {"split"});
+  const int slide = Column(table, {"name"}) < 0 ? -1 : Column(table, {"slide"});
   if (name < 0 || patient < 0) {
     throw DataError(
         fmt::format("{} has no column {}", path.string(), name < 0 ? "name" : "patient_id"),
@@ -67,7 +68,8 @@ PatientTable::PatientTable(const fs::path& path) : path_(path) {
   for (const auto& cells : table.rows) {
     const std::string stem = Stem(cells[static_cast<size_t>(name)]);
     const PatientRow row{cells[static_cast<size_t>(patient)],
-                         part < 0 ? "" : cells[static_cast<size_t>(part)]};
+                         part < 0 ? "" : cells[static_cast<size_t>(part)],
+                         slide < 0 ? "" : cells[static_cast<size_t>(slide)]};
     const auto [place, is_new] = rows_.try_emplace(stem, row);
     if (!is_new && place->second.patient != row.patient) {
       throw DataError(fmt::format("{} gives image {} to patients {} and {}", path.string(), stem,

@@ -10,12 +10,13 @@ namespace eosin::segment {
 
 struct PatientRow {
   std::string patient;
-  std::string part;  // column split, e.g. "train"; may be empty
+  std::string part;   // column split, e.g. "train"; may be empty
+  std::string slide;  // column slide beside column name; may be empty
 };
 
-// CSV with the columns name (or slide, or image) and patient_id, and maybe split. Headers are read
-// without case and outer blanks, a blank inside counts as _, so that GlaS' own Grade.csv (" patient
-// ID") serves. Names may carry a file extension.
+// CSV with the columns name (or slide, or image) and patient_id, and maybe split and slide. Headers
+// are read without case and outer blanks, a blank inside counts as _, so that GlaS' own Grade.csv
+// (" patient ID") serves. Names may carry a file extension.
 class PatientTable {
  public:
   // Throws DataError: a column is missing, a name stands twice with two patients or parts.

@@ -4,11 +4,12 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
+#include <map>
 #include <set>
 
 #include "core/base/error.h"
 #include "core/base/philox.h"
+#include "segment/data/split_file.h"
 
 namespace eosin::segment {
 namespace {
@@ -17,6 +18,7 @@ using core::DataError;
 
 constexpr uint32_t kPatientDraw = 0;  // epochs of the kSplit streams
 constexpr uint32_t kSubsetDraw = 1;
+constexpr uint32_t kFoldDraw = 2;
 
 int64_t CountOf(double share, size_t patients) {
   return std::max<int64_t>(1, std::lround(share * static_cast<double>(patients)));
@@ -31,6 +33,9 @@ void SplitOptions::Bind(core::OptionSet& set) {
           {.doc = "share of patients that choose the best model", .min = 0.01, .max = 0.9});
   set.Add("split.test", &test,
           {.doc = "share of patients that are scored once, at the end", .min = 0.01, .max = 0.9});
+  set.Add("split.file", &file,
+          {.doc = "a split.json of another study or a published one, used as it stands; empty = "
+                  "drawn by split.seed"});
 }
 
 void SplitOptions::Check() const {
@@ -50,6 +55,7 @@ std::vector<std::string> PatientsOf(const std::vector<MaskItem>& items,
 
 ImageSplit SplitByPatient(const std::vector<MaskItem>& items, const SplitOptions& options) {
   options.Check();
+  if (!options.file.empty()) return ReadSplit(options.file, items);
   std::set<std::string> unique;
   for (const MaskItem& item : items) unique.insert(item.patient);
   std::vector<std::string> patients(unique.begin(), unique.end());
@@ -75,28 +81,84 @@ ImageSplit SplitByPatient(const std::vector<MaskItem>& items, const SplitOptions
   return split;
 }
 
+std::vector<ImageSplit> FoldsByPatient(const std::vector<MaskItem>& items,
+                                       const SplitOptions& options, int64_t folds) {
+  options.Check();
+  std::map<std::string, int64_t> images;
+  for (const MaskItem& item : items) ++images[item.patient];
+  std::vector<std::string> patients;
+  for (const auto& [patient, count] : images) patients.push_back(patient);
+  const auto count = static_cast<int64_t>(patients.size());
+  const int64_t largest = (count + folds - 1) / folds;
+  const int64_t val = CountOf(options.val, patients.size());
+  if (folds > count || largest + val >= count) {
+    throw DataError(fmt::format("{} patients cannot be dealt into {} folds with {} to validate in "
+                                "each and somebody left to train on",
+                                count, folds, val),
+                    "lower study.folds or split.val, or check patient_id");
+  }
+  const auto seed = static_cast<uint64_t>(options.seed);
+  core::Shuffle(patients, core::PhiloxStream(seed, core::DrawPurpose::kSplit, kPatientDraw, 0));
+  std::stable_sort(patients.begin(), patients.end(),
+                   [&](const auto& a, const auto& b) { return images.at(a) > images.at(b); });
+  std::map<std::string, int64_t> fold_of;
+  for (int64_t i = 0; i < count; ++i) {
+    // There and back again: 0 1 2 2 1 0 0 1 ...
+    const int64_t turn = i / folds, place = i % folds;
+    fold_of[patients[static_cast<size_t>(i)]] = turn % 2 == 0 ? place : folds - 1 - place;
+  }
+  std::vector<ImageSplit> splits(static_cast<size_t>(folds));
+  for (int64_t fold = 0; fold < folds; ++fold) {
+    std::vector<std::string> others;
+    for (const auto& [patient, own] : fold_of) {
+      if (own != fold) others.push_back(patient);
+    }
+    core::Shuffle(others, core::PhiloxStream(seed, core::DrawPurpose::kSplit, kFoldDraw,
+                                             static_cast<uint32_t>(fold)));
+    const std::set<std::string> val_set(others.begin(), others.begin() + val);
+    ImageSplit& split = splits[static_cast<size_t>(fold)];
+    for (size_t i = 0; i < items.size(); ++i) {
+      auto& part = fold_of.at(items[i].patient) == fold ? split.test
+                   : val_set.contains(items[i].patient) ? split.val
+                                                        : split.train;
+      part.push_back(static_cast<int64_t>(i));
+    }
+  }
+  return splits;
+}
+
 void CheckNoLeak(const std::vector<MaskItem>& items, const std::vector<MaskDataset::Hashes>& hashes,
                  const ImageSplit& split) {
   struct Seen {
     const char* part;
     std::string name;
   };
-  std::map<std::string, Seen> by_patient, by_content;
+  std::map<std::string, Seen> by_patient, by_slide, by_content;
+  // True when `key` was seen in another part; `seen` tells where.
+  auto elsewhere = [](std::map<std::string, Seen>& map, const std::string& key, const char* part,
+                      const std::string& name, Seen* seen) {
+    *seen = map.try_emplace(key, Seen{part, name}).first->second;
+    return std::string(seen->part) != part;
+  };
   auto visit = [&](const char* part, const std::vector<int64_t>& indices) {
     for (const int64_t i : indices) {
       const MaskItem& item = items[static_cast<size_t>(i)];
-      const auto patient = by_patient.try_emplace(item.patient, Seen{part, item.name}).first;
-      if (std::string(patient->second.part) != part) {
+      Seen seen;
+      if (elsewhere(by_patient, item.patient, part, item.name, &seen)) {
         throw DataError(fmt::format("patient {} is in {} ({}) and in {} ({})", item.patient,
-                                    patient->second.part, patient->second.name, part, item.name),
-                        "split by patient");
+                                    seen.part, seen.name, part, item.name),
+                        "split by patient: leave split.file out, or correct it");
       }
-      const auto content =
-          by_content.try_emplace(hashes[static_cast<size_t>(i)].image, Seen{part, item.name}).first;
-      if (std::string(content->second.part) != part) {
+      if (!item.slide.empty() && elsewhere(by_slide, item.slide, part, item.name, &seen)) {
+        throw DataError(fmt::format("slide {} is in {} ({}) and in {} ({})", item.slide, seen.part,
+                                    seen.name, part, item.name),
+                        "a slide has one patient: correct patient_id or slide in the table of "
+                        "patients");
+      }
+      if (elsewhere(by_content, hashes[static_cast<size_t>(i)].image, part, item.name, &seen)) {
         throw DataError(
-            fmt::format("images {} ({}) and {} ({}) are the same picture", content->second.name,
-                        content->second.part, item.name, part),
+            fmt::format("images {} ({}) and {} ({}) are the same picture", seen.name, seen.part,
+                        item.name, part),
             "remove one, or give both the same patient_id: a test picture must not be trained on");
       }
     }
@@ -106,30 +168,9 @@ void CheckNoLeak(const std::vector<MaskItem>& items, const std::vector<MaskDatas
   visit("test", split.test);
 }
 
-std::string SplitToJson(const std::vector<MaskItem>& items,
-                        const std::vector<MaskDataset::Hashes>& hashes, const ImageSplit& split,
-                        const SplitOptions& options) {
-  auto part = [&](const std::vector<int64_t>& indices) {
-    nlohmann::ordered_json images = nlohmann::ordered_json::array();
-    for (const int64_t i : indices) {
-      const auto at = static_cast<size_t>(i);
-      images.push_back({{"name", items[at].name},
-                        {"patient", items[at].patient},
-                        {"image_sha256", hashes[at].image},
-                        {"mask_sha256", hashes[at].mask}});
-    }
-    return nlohmann::ordered_json{{"patients", PatientsOf(items, indices)}, {"images", images}};
-  };
-  const nlohmann::ordered_json root = {{"format", "eosin-split"},    {"version", 1},
-                                       {"split_seed", options.seed}, {"val_share", options.val},
-                                       {"test_share", options.test}, {"train", part(split.train)},
-                                       {"val", part(split.val)},     {"test", part(split.test)}};
-  return root.dump(1) + "\n";
-}
-
 std::vector<std::vector<int64_t>> NestedSubsets(
     const std::vector<int64_t>& train, const std::vector<std::vector<int64_t>>& class_pixels,
-    const std::vector<double>& fractions, uint64_t run_seed,
+    const std::vector<int64_t>& sizes, uint64_t run_seed,
     const std::vector<std::string>& class_names) {
   std::vector<int64_t> order = train;
   core::Shuffle(order, core::PhiloxStream(run_seed, core::DrawPurpose::kSplit, kSubsetDraw, 0));
@@ -153,9 +194,8 @@ std::vector<std::vector<int64_t>> NestedSubsets(
   const size_t needed = first.size();
   first.insert(first.end(), rest.begin(), rest.end());
   std::vector<std::vector<int64_t>> subsets;
-  for (const double fraction : fractions) {
-    const auto wanted = static_cast<size_t>(
-        std::max<int64_t>(1, std::lround(fraction * static_cast<double>(first.size()))));
+  for (const int64_t size : sizes) {
+    const auto wanted = static_cast<size_t>(std::max<int64_t>(1, size));
     const size_t count = std::min(first.size(), std::max(needed, wanted));
     subsets.emplace_back(first.begin(), first.begin() + static_cast<std::ptrdiff_t>(count));
   }

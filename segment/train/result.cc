@@ -30,6 +30,10 @@ void WriteResult(const std::filesystem::path& path, const SegmentResult& result)
                      {"val_dice", point.val_dice},
                      {"val_iou", point.val_iou}});
   }
+  Json drift = Json::array();
+  for (const StageChange& change : result.drift) {
+    drift.push_back({{"stage", change.stage}, {"relative", change.relative}});
+  }
   const Json root = {{"format", "eosin-segment-result"},
                      {"version", 2},
                      {"fingerprint", result.fingerprint},
@@ -44,6 +48,7 @@ void WriteResult(const std::filesystem::path& path, const SegmentResult& result)
                      {"best_step", result.best_step},
                      {"train_images", result.train_images},
                      {"curve", curve},
+                     {"drift", drift},
                      {"mpp", result.mpp},
                      {"boundary_tolerance", result.score.tolerance},
                      {"min_object_area", result.score.min_area},
@@ -86,6 +91,9 @@ SegmentResult ReadResult(const std::filesystem::path& path) {
     const int classes = static_cast<int>(result.classes.size());
     result.test = eval::ScoresFromJson(root.at("test"), classes);
     result.test_last = eval::ScoresFromJson(root.at("test_last"), classes);
+    for (const Json& change : root.value("drift", Json::array())) {
+      result.drift.push_back({change.at("stage"), NumberOf(change.at("relative"))});
+    }
     return result;
   } catch (const core::Error&) {
     throw;

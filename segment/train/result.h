@@ -21,6 +21,12 @@ struct CurvePoint {
   double val_dice = 0.0, val_iou = 0.0;  // macro over patients, mean over foreground classes
 };
 
+// How far the weights of a stage moved from where they started: |w - w0| / |w0|.
+struct StageChange {
+  std::string stage;  // "stem", "layer1".."layer4"
+  double relative = 0.0;
+};
+
 struct SegmentResult {
   std::string fingerprint;  // hash of all that determines the run
   std::vector<std::string> classes;
@@ -36,6 +42,7 @@ struct SegmentResult {
   eval::ScoreOptions score;
   std::vector<eval::ImageScores> test;       // of the best model by validation
   std::vector<eval::ImageScores> test_last;  // of the last
+  std::vector<StageChange> drift;            // of the best model's backbone; empty: not measured
 };
 
 // Called after each training step with the number of steps done and the last known mean loss.

@@ -23,6 +23,7 @@
 #include "segment/model/build_model.h"
 #include "segment/predict/predict_image.h"
 #include "segment/train/batch.h"
+#include "segment/train/drift.h"
 #include "segment/train/feature_cache.h"
 #include "segment/train/keep_batch.h"
 #include "segment/train/learner.h"
@@ -91,7 +92,11 @@ class Training {
     learner_ = std::make_unique<Learner>(options_, compute_, model.net,
                                          WeightsOfClasses(options_, data, split));
     result_.frozen_parameters = learner_->frozen().parameters();
-    if (checkpoint) Continue(*checkpoint);
+    if (checkpoint) {
+      Continue(*checkpoint);
+    } else {
+      initial_backbone_ = engine::ToStateDict(*net()->backbone());
+    }
 
     result_.init = options_.init == "random"
                        ? options_.init
@@ -153,6 +158,7 @@ class Training {
     result_.test_last = Score(split_.test, "", ScoreDetail::kAll);
     if (extras.save_model) SaveModel("last", false);
     engine::LoadStateDict(*net(), best_, {.strict = true, .ignore_prefixes = {}});
+    result_.drift = BackboneDrift(initial_backbone_, *net()->backbone());
     result_.test = Score(split_.test, "predictions", ScoreDetail::kAll);
     if (extras.save_model) SaveModel("model", true);
     return std::move(result_);
@@ -179,10 +185,12 @@ class Training {
   void Continue(const engine::Checkpoint& checkpoint) {
     const std::string where = CheckpointFolder(folder_).string();
     const auto model = checkpoint.tensors.find("model"), best = checkpoint.tensors.find("best"),
-               optimizer = checkpoint.tensors.find("optimizer");
-    if (model == checkpoint.tensors.end()) {
+               optimizer = checkpoint.tensors.find("optimizer"),
+               initial = checkpoint.tensors.find("initial");
+    if (model == checkpoint.tensors.end() || initial == checkpoint.tensors.end()) {
       throw core::WeightsError(where + " holds no model", "start a new run");
     }
+    initial_backbone_ = initial->second;
     engine::LoadStateDict(*net(), model->second, {.strict = true, .ignore_prefixes = {}});
     learner_->optimizer().LoadState(optimizer == checkpoint.tensors.end() ? core::StateDict()
                                                                           : optimizer->second);
@@ -209,6 +217,7 @@ class Training {
     state_.device = compute_.device.str();
     engine::Checkpoint checkpoint;
     checkpoint.tensors["model"] = engine::ToStateDict(*net());
+    checkpoint.tensors["initial"] = initial_backbone_;
     checkpoint.tensors["optimizer"] = learner_->optimizer().ToState();
     // The best state is the model itself right after its validation.
     if (state_.best_step > 0 && state_.best_step != state_.step) {
@@ -364,6 +373,7 @@ class Training {
   std::unique_ptr<Learner> learner_;
   std::unique_ptr<CropLoader> loader_;
   std::unique_ptr<FeatureCache> cache_;
+  core::StateDict initial_backbone_;  // before the first step
   core::StateDict best_;
   at::Tensor loss_sum_;
   at::Tensor pending_;  // a loss not yet looked at, of step pending_step_

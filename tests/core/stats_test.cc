@@ -3,9 +3,12 @@
 #include <limits>
 
 #include "core/base/philox.h"
+#include "core/stats/crossed.h"
 #include "core/stats/resample.h"
 #include "core/stats/summary.h"
 #include "core/stats/tests.h"
+#include "core/stats/variance.h"
+#include "core/stats/verdict.h"
 #include "tests/testing.h"
 
 namespace eosin::core {
@@ -68,6 +71,24 @@ TEST(SignFlip, SmallestAttainable) {
 TEST(SignFlip, TiesSurviveRounding) {
   // .1 + .2 - .3 is 5.5e-17, not 0: the flips that cancel exactly must all count as ties.
   EXPECT_DOUBLE_EQ(SignFlipTest(std::vector<double>{0.1, 0.2, -0.3}).p, 1);
+}
+
+TEST(SignFlip, HalvesCountWhatEnumerationCounts) {
+  PhiloxStream stream(5, DrawPurpose::kTest, 1, 0);
+  for (size_t n = 1; n <= 12; ++n) {
+    std::vector<double> d(n);
+    double observed = 0;
+    for (double& value : d) observed += value = std::round(4 * (stream.Normal() + 0.5));  // ties
+    uint64_t extreme = 0;
+    for (uint64_t pattern = 0; pattern < (uint64_t{1} << n); ++pattern) {
+      double sum = 0;
+      for (size_t i = 0; i < n; ++i) sum += (pattern >> i & 1) ? -d[i] : d[i];
+      extreme += std::fabs(sum) >= std::fabs(observed);
+    }
+    EXPECT_DOUBLE_EQ(SignFlipTest(d).p,
+                     static_cast<double>(extreme) / static_cast<double>(uint64_t{1} << n))
+        << n;
+  }
 }
 
 TEST(Holm, HandComputed) {
@@ -163,6 +184,140 @@ TEST(Bootstrap, PairingRemovesWhatIsCommon) {
   EXPECT_TRUE(difference.Excludes(0));
   a[0][0] = kNan;
   EXPECT_NEAR(PairedDifference(a, b, {}).estimate, 0.1, 1e-12);
+}
+
+TEST(Variance, HandComputed) {
+  // Rows 0 2, 4 6, additive: no cell variance. Row means 1, 5; column means 2, 4; mean 3.
+  // MS_seed = P var(row means) = 2 * 8, MS_patient = S var(column means) = 2 * 2, MS_cell = 0.
+  const CrossedVariance v = EstimateVariance({{0, 2}, {4, 6}}, {});
+  EXPECT_EQ(v.seeds, 2);
+  EXPECT_EQ(v.patients, 2);
+  EXPECT_NEAR(v.seed, 8, 1e-12);
+  EXPECT_NEAR(v.patient, 2, 1e-12);
+  EXPECT_NEAR(v.cell, 0, 1e-12);
+  EXPECT_NEAR(v.mean, 8.0 / 2 + 2.0 / 2, 1e-12);
+  // Satterthwaite: 5^2 / (4^2 / 1 + 1^2 / 1).
+  EXPECT_NEAR(v.degrees, 25.0 / 17, 1e-12);
+  EXPECT_NEAR(VarianceAt(v, 4, 8).variance, 8.0 / 4 + 2.0 / 8, 1e-12);
+  // 0 2 / 4 10: row means 1, 7, column means 2, 6, mean 4, rests +-1: MS_cell = 4.
+  // MS_seed = 2 * 18 = 36 -> (36 - 4) / 2; MS_patient = 2 * 8 = 16 -> (16 - 4) / 2.
+  const CrossedVariance w = EstimateVariance({{0, 2}, {4, 10}}, {});
+  EXPECT_NEAR(w.cell, 4, 1e-12);
+  EXPECT_NEAR(w.seed, 16, 1e-12);
+  EXPECT_NEAR(w.patient, 6, 1e-12);
+  EXPECT_NEAR(w.mean, 16.0 / 2 + 6.0 / 2 + 4.0 / 4, 1e-12);
+}
+
+TEST(Variance, ComponentsAreFoundAgain) {
+  CrossedVariance mean;
+  const int tables = 400;
+  for (int t = 0; t < tables; ++t) {
+    PhiloxStream stream(9, DrawPurpose::kTest, static_cast<uint32_t>(t), 0);
+    std::vector<double> patients(8);
+    for (double& p : patients) p = 3 * stream.Normal();
+    SeedPatientTable table(6);
+    for (auto& row : table) {
+      const double seed = 2 * stream.Normal();
+      for (const double p : patients) row.push_back(seed + p + stream.Normal());
+    }
+    const CrossedVariance v = EstimateVariance(table, {});
+    mean.seed += v.seed / tables;
+    mean.patient += v.patient / tables;
+    mean.cell += v.cell / tables;
+    mean.mean += v.mean / tables;
+  }
+  EXPECT_NEAR(mean.seed, 4, 0.4);
+  EXPECT_NEAR(mean.patient, 9, 0.8);
+  EXPECT_NEAR(mean.cell, 1, 0.05);
+  EXPECT_NEAR(mean.mean, 4.0 / 6 + 9.0 / 8 + 1.0 / 48, 0.1);
+}
+
+TEST(Variance, GapsAndFewUnits) {
+  const CrossedVariance one_seed = EstimateVariance({{1, 3, 5}}, {});
+  EXPECT_NEAR(one_seed.mean, 4.0 / 3, 1e-12);  // of patients alone
+  EXPECT_NEAR(one_seed.degrees, 2, 1e-12);
+  EXPECT_TRUE(std::isnan(EstimateVariance({{1}, {2}}, {}).mean));
+  EXPECT_TRUE(std::isnan(EstimateVariance({}, {}).mean));
+  const CrossedVariance gap = EstimateVariance({{0, 2, kNan}, {4, 6, kNan}}, {});
+  EXPECT_NEAR(gap.mean, 5, 1e-12);
+  EXPECT_EQ(gap.patients, 2);
+}
+
+TEST(Variance, SizeForPower) {
+  // Seeds alone: sd 1, effect 1, a one-sample t test at .05 with 80 % power needs 10 (printed
+  // tables); patients without spread do not help.
+  CrossedVariance v{.seeds = 6, .patients = 50, .seed = 1};
+  const NeededSize needed = SizeForPower(v, 1, 0.8, 6);
+  EXPECT_NEAR(needed.seeds, 10, 1);
+  EXPECT_EQ(needed.patients, 0);
+  // Patients' spread alone is not healed by seeds.
+  v = {.seeds = 6, .patients = 5, .patient = 1};
+  const NeededSize patients = SizeForPower(v, 1, 0.8, 6);
+  EXPECT_EQ(patients.seeds, 0);
+  EXPECT_NEAR(patients.patients, 10, 1);
+  EXPECT_EQ(SizeForPower(v, 0, 0.8, 6).patients, 0);
+}
+
+TEST(Bootstrap, StudentWidth) {
+  const SeedPatientTable table = {{0, 2, 5}, {4, 10, 1}, {3, 3, 2}};
+  const CrossedVariance v = EstimateVariance(table, {});
+  const Interval student = StudentInterval(table, {});
+  EXPECT_NEAR(student.high - student.low, 2 * StudentQuantile(0.975, v.degrees) * std::sqrt(v.mean),
+              1e-9);
+  const Interval percentile = CrossedBootstrap(table, {});
+  EXPECT_GT(student.high - student.low, percentile.high - percentile.low);
+  // Both share their widths alike between the sides.
+  EXPECT_NEAR((student.estimate - student.low) / (student.high - student.low),
+              (percentile.estimate - percentile.low) / (percentile.high - percentile.low), 1e-9);
+  // A constant table has no width.
+  const Interval flat = StudentInterval({{0.1, 0.1}, {0.1, 0.1}}, {});
+  EXPECT_NEAR(flat.high - flat.low, 0, 1e-12);
+}
+
+TEST(Bootstrap, DrawsOfOneShapeAreShared) {
+  CrossedDraw a, b;
+  DrawCrossed({}, 7, 3, 4, &a);
+  DrawCrossed({}, 7, 3, 4, &b);
+  EXPECT_EQ(a.seeds, b.seeds);
+  EXPECT_EQ(a.patients, b.patients);
+  EXPECT_NEAR(DrawnMean({{1, kNan}, {5, 7}}, {{1, 2}, {1, 1}}), (1 + 2 * 5 + 2 * 7) / 5.0, 1e-12);
+  EXPECT_TRUE(std::isnan(DrawnMean({{kNan, 1}}, {{1}, {2, 0}})));
+}
+
+TEST(Verdict, EveryConditionCounts) {
+  Evidence evidence{{0.05, 0.01, 0.09}, {.p = 0.03, .smallest_p = 0.03, .n = 6, .mean = 0.05}, 0};
+  EXPECT_EQ(Judge(evidence), Claim::kShown);
+  evidence.floor = 0.06;
+  EXPECT_EQ(Judge(evidence), Claim::kNotShown);
+  evidence.floor = 0;
+  evidence.interval.low = -0.01;
+  EXPECT_EQ(Judge(evidence), Claim::kNotShown);
+  evidence.interval.low = 0.01;
+  evidence.test.p = 0.06;
+  EXPECT_EQ(Judge(evidence), Claim::kNotShown);
+  evidence.test.n = 5;
+  EXPECT_EQ(Judge(evidence), Claim::kNoVerdict);
+}
+
+// A short version of tools/bench/verdict.cc, whose table is in docs/study.md. With 400 studies the
+// standard error of a coverage of 95 % is 1.1 %.
+TEST(Verdict, SimulatedStudies) {
+  for (const int seeds : {12, 20}) {
+    for (const double skewness : {0.0, 1.5}) {
+      const SimulationResult r =
+          SimulateStudies({seeds, 16, 0.0, 0.015, 0.03, 0.03, skewness}, 400, 400, 1, 2);
+      EXPECT_GE(r.coverage, 0.915) << seeds << " seeds, skewness " << skewness;
+      EXPECT_LE(r.shown, 0.07) << seeds;
+      EXPECT_GE(r.coverage, r.coverage_percentile);
+    }
+  }
+  // Random against random: no difference in any patient.
+  const SimulationResult same = SimulateStudies({6, 16, 0, 0.015, 0, 0.03}, 1000, 200, 2, 2);
+  EXPECT_LE(same.shown, 0.05);
+  // A large difference is found, and on the right side.
+  const SimulationResult large = SimulateStudies({6, 16, 0.08, 0.015, 0.03, 0.03}, 300, 300, 3, 2);
+  EXPECT_GE(large.shown, 0.95);
+  EXPECT_EQ(large.wrong_side, 0);
 }
 
 TEST(Bootstrap, SameSeedSameInterval) {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "segment/study/contours.h"
+#include "segment/study/report/contours.h"
 #include "tests/segment/made_data.h"
 
 namespace eosin::segment {

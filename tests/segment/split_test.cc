@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <set>
 
+#include "core/base/files.h"
+#include "segment/data/split_file.h"
 #include "tests/testing.h"
 
 namespace eosin::segment {
@@ -17,7 +19,7 @@ std::vector<MaskItem> Items(int patients, int images) {
   std::vector<MaskItem> items;
   for (int p = 0; p < patients; ++p) {
     for (int i = 0; i < images; ++i) {
-      items.push_back({fmt::format("p{}_{}", p, i), fmt::format("p{}", p), "", ""});
+      items.push_back({fmt::format("p{}_{}", p, i), fmt::format("p{}", p), "", "", ""});
     }
   }
   return items;
@@ -101,6 +103,74 @@ TEST(Split, JsonNamesEverythingAndIsStable) {
   EXPECT_EQ(json, SplitToJson(items, Hashes(4), split, {}));
 }
 
+TEST(Split, OneSlideInTwoPartsIsRefused) {
+  auto items = Items(6, 1);
+  const ImageSplit split = SplitByPatient(items, {});
+  items[static_cast<size_t>(split.train[0])].slide = "S1";
+  items[static_cast<size_t>(split.test[0])].slide = "S2";
+  EXPECT_NO_THROW(CheckNoLeak(items, Hashes(6), split));
+  items[static_cast<size_t>(split.test[0])].slide = "S1";
+  ExpectError([&] { CheckNoLeak(items, Hashes(6), split); }, ExitCode::kBadInput, "slide S1");
+}
+
+TEST(Split, FoldsTestEveryPatientOnce) {
+  std::vector<MaskItem> items = Items(11, 1);
+  for (int extra = 0; extra < 8; ++extra) {  // patient 3 has nine images
+    items.push_back({fmt::format("more{}", extra), "p3", "", "", ""});
+  }
+  const auto splits = FoldsByPatient(items, {.seed = 5}, 4);
+  ASSERT_EQ(splits.size(), 4u);
+  std::vector<int> tested(items.size(), 0);
+  for (const ImageSplit& split : splits) {
+    EXPECT_NO_THROW(CheckNoLeak(items, Hashes(items.size()), split));
+    EXPECT_EQ(split.train.size() + split.val.size() + split.test.size(), items.size());
+    const size_t patients = PatientsOf(items, split.test).size();
+    EXPECT_TRUE(patients == 2 || patients == 3) << patients;
+    EXPECT_EQ(PatientsOf(items, split.val).size(), 2u);  // a fifth of eleven
+    for (const int64_t i : split.test) ++tested[static_cast<size_t>(i)];
+  }
+  EXPECT_EQ(std::set<int>(tested.begin(), tested.end()), std::set<int>{1});
+  EXPECT_EQ(FoldsByPatient(items, {.seed = 5}, 4)[2].test, splits[2].test);
+  ExpectError([&] { FoldsByPatient(items, {}, 12); }, ExitCode::kBadInput, "12 folds");
+  ExpectError([&] { FoldsByPatient(Items(3, 1), {}, 2); }, ExitCode::kBadInput, "train on");
+}
+
+class SplitFileTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    core::WriteFileAtomic(path_, SplitToJson(items_, Hashes(6), split_, {}));
+  }
+  testing::TempFolder temp_;
+  const fs::path path_ = temp_ / "split.json";
+  const std::vector<MaskItem> items_ = Items(6, 1);
+  const ImageSplit split_ = SplitByPatient(items_, {});
+};
+
+TEST_F(SplitFileTest, RoundTripAndUse) {
+  const ImageSplit back = ReadSplit(path_, items_);
+  EXPECT_EQ(back.train, split_.train);
+  EXPECT_EQ(back.val, split_.val);
+  EXPECT_EQ(back.test, split_.test);
+  EXPECT_NO_THROW(VerifySplit(path_, items_, Hashes(6)));
+  EXPECT_EQ(SplitByPatient(items_, {.seed = 77, .file = path_.string()}).test, split_.test);
+}
+
+TEST_F(SplitFileTest, WhatChangedIsNamed) {
+  auto hashes = Hashes(6);
+  hashes[3].mask = "another";
+  ExpectError([&] { VerifySplit(path_, items_, hashes); }, ExitCode::kBadInput, "has changed");
+  auto items = items_;
+  items[2].name = "renamed";
+  ExpectError([&] { ReadSplit(path_, items); }, ExitCode::kBadInput, "\"p2_0\", which is not");
+  items = items_;
+  items[2].patient = "p5";
+  ExpectError([&] { ReadSplit(path_, items); }, ExitCode::kBadInput, "p2");
+  core::WriteFileAtomic(path_, "{\"format\": \"eosin-split\", \"train\": 3}");
+  ExpectError([&] { ReadSplit(path_, items_); }, ExitCode::kBadInput, "no images for train");
+  core::WriteFileAtomic(path_, "[1, 2");
+  ExpectError([&] { ReadSplit(path_, items_); }, ExitCode::kBadInput, "no split of eosin");
+}
+
 TEST(NestedSubsets, SmallerInsideLargerWithEveryClass) {
   std::vector<int64_t> train;
   std::vector<std::vector<int64_t>> pixels;
@@ -110,8 +180,7 @@ TEST(NestedSubsets, SmallerInsideLargerWithEveryClass) {
   }
   std::set<std::vector<int64_t>> smallest;
   for (uint64_t seed = 0; seed < 20; ++seed) {
-    const auto subsets =
-        NestedSubsets(train, pixels, {0.05, 0.1, 0.25, 1.0}, seed, {"a", "b", "rare"});
+    const auto subsets = NestedSubsets(train, pixels, {2, 4, 10, 40}, seed, {"a", "b", "rare"});
     ASSERT_EQ(subsets.size(), 4u);
     EXPECT_EQ(subsets[0].size(), 2u);
     EXPECT_EQ(subsets[1].size(), 4u);
@@ -129,8 +198,8 @@ TEST(NestedSubsets, SmallerInsideLargerWithEveryClass) {
 
 TEST(NestedSubsets, AtLeastOneImageAndNoMissingClass) {
   const std::vector<std::vector<int64_t>> pixels = {{1, 1}, {1, 1}, {1, 0}};
-  EXPECT_EQ(NestedSubsets({0, 1}, pixels, {0.01}, 1, {"a", "b"})[0].size(), 1u);
-  ExpectError([&] { NestedSubsets({2}, pixels, {1.0}, 1, {"a", "gland"}); }, ExitCode::kBadInput,
+  EXPECT_EQ(NestedSubsets({0, 1}, pixels, {0}, 1, {"a", "b"})[0].size(), 1u);
+  ExpectError([&] { NestedSubsets({2}, pixels, {1}, 1, {"a", "gland"}); }, ExitCode::kBadInput,
               "gland");
 }
 

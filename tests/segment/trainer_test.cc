@@ -14,8 +14,8 @@
 #include "segment/data/crops.h"
 #include "segment/model/build_model.h"
 #include "segment/predict/predict_image.h"
-#include "segment/study/report.h"
-#include "segment/study/run.h"
+#include "segment/study/report/report.h"
+#include "segment/study/run/run.h"
 #include "tests/segment/tiny_run.h"
 
 namespace eosin::segment {
@@ -243,19 +243,20 @@ class TinyStudy : public ::testing::Test {
     options_.bootstrap_draws = 500;
     options_.Check();
   }
-  std::vector<SegmentResult> Run(const fs::path& folder, StudyPlan* plan) {
+  Results Run(const fs::path& folder, StudyPlan* plan) {
     const MaskDataset data(options_.segment.data);
-    const ImageSplit split = SplitByPatient(data.items(), options_.split);
-    *plan = PlanStudy(options_, data.ClassPixels(2), split);
-    auto results = RunJobs(options_, data, *plan, folder,
-                           [](const SegmentOptions& options, const MaskDataset& images,
-                              const ImageSplit& parts, const fs::path& job, const StepHook& hook) {
-                             return TrainSegmenter(options, images, parts, job, {.hook = hook});
-                           });
-    const Analysis analysis = Analyze(options_, *plan, results);
-    WriteAnalysis(options_, *plan, results, analysis, folder);
-    WriteStudyReport(options_, data, *plan, results, analysis, {}, folder);
-    return results;
+    *plan =
+        PlanStudy(options_, data.ClassPixels(2), {SplitByPatient(data.items(), options_.split)});
+    JobBoard board(options_, data, *plan, folder);
+    RunJobs(board, *plan, data,
+            [](const SegmentOptions& options, const MaskDataset& images, const ImageSplit& parts,
+               const fs::path& job, const StepHook& hook) {
+              return TrainSegmenter(options, images, parts, job, {.hook = hook});
+            });
+    const Analysis analysis = Analyze(options_, *plan, board.results());
+    WriteAnalysis(options_, *plan, board.results(), analysis, folder);
+    WriteStudyReport(options_, data, *plan, board.results(), analysis, {}, folder);
+    return board.results();
   }
   TempFolder temp_;
   StudyOptions options_;
@@ -265,17 +266,19 @@ TEST_F(TinyStudy, RunsAndResumesToTheSameBytes) {
   StudyPlan plan;
   const fs::path folder = temp_ / "run";
   const auto results = Run(folder, &plan);
-  ASSERT_EQ(results.size(), 4u);  // 2 arms x 2 seeds; imagenet has no file
+  ASSERT_EQ(results.size(), 5u);  // 2 arms x 2 seeds and a repeat; imagenet has no file
   std::map<std::string, std::string> first;
   for (const Job& job : plan.jobs) {
     first[job.name] = core::ReadFile(folder / "runs" / job.name / "result.json");
   }
   for (size_t i = 0; i < results.size(); ++i) {
-    EXPECT_EQ(results[i].curve.size(), 2u);
-    EXPECT_EQ(results[i].curve.back().step, 4);
-    EXPECT_EQ(results[i].test.size(), plan.split.test.size());
-    for (const auto& image : results[i].test) EXPECT_EQ(image.counts.total(), 48 * 48);
-    EXPECT_EQ(results[i].weights_matched, plan.jobs[i].arm.name == "mine" ? 1.0 : 0.0);
+    EXPECT_EQ(results[i]->curve.size(), 2u);
+    EXPECT_EQ(results[i]->curve.back().step, 4);
+    EXPECT_EQ(results[i]->test.size(), plan.splits[0].test.size());
+    ASSERT_EQ(results[i]->drift.size(), 5u);  // stem and four stages
+    EXPECT_GT(results[i]->drift[4].relative, 0);
+    for (const auto& image : results[i]->test) EXPECT_EQ(image.counts.total(), 48 * 48);
+    EXPECT_EQ(results[i]->weights_matched, plan.jobs[i].arm.name == "mine" ? 1.0 : 0.0);
     EXPECT_TRUE(fs::exists(folder / "runs" / plan.jobs[i].name / "metrics.csv"));
   }
   EXPECT_NE(first["random-0.5-s0"], first["random-0.5-s1"]);

@@ -6,12 +6,12 @@
 #include <thread>
 
 #include "core/base/files.h"
+#include "core/base/lock.h"
 #include "core/formats/csv.h"
 #include "core/store/tile_store.h"
 #include "tests/tiling/made_slide.h"
 #include "tiling/batch/batch.h"
 #include "tiling/batch/labels.h"
-#include "tiling/batch/lock.h"
 #include "tiling/batch/result_table.h"
 
 namespace eosin::tiling {
@@ -124,7 +124,7 @@ TEST(ResultTable, ReadsWhatItWrites) {
 TEST_F(BatchFolder, GoesOnWithOthersWhileASlideIsLocked) {
   const std::vector<SlideEntry> slides = {Slide("a"), Slide("b")};
   core::MakeFolder(out_);
-  std::optional<FileLock> other = FileLock::Try(out_ / ".a.h5.lock");
+  std::optional<core::FileLock> other = core::FileLock::Try(out_ / ".a.h5.lock");
   ASSERT_TRUE(other);
   std::vector<SlideResult> results;
   std::jthread batch([&] { results = TileSlides(slides, Options(), out_, Quiet()); });

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Locks between processes, and budgets between slides.
-#include "tiling/batch/lock.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include <thread>
 
 #include "core/base/files.h"
+#include "core/base/lock.h"
 #include "tests/testing.h"
 #include "tiling/batch/budget.h"
 
@@ -22,9 +22,9 @@ using core::ExitCode;
 using eosin::testing::ExpectError;
 using eosin::testing::TempFolder;
 
-class LockTest : public ::testing::TestWithParam<FileLock::Kind> {
+class LockTest : public ::testing::TestWithParam<core::FileLock::Kind> {
  protected:
-  std::optional<FileLock> Try() { return FileLock::Try(path_, GetParam()); }
+  std::optional<core::FileLock> Try() { return core::FileLock::Try(path_, GetParam()); }
 
   TempFolder temp_;
   fs::path path_ = temp_ / ".a.lock";
@@ -34,7 +34,7 @@ TEST_P(LockTest, IsHeldByOneAtATime) {
   auto lock = Try();
   ASSERT_TRUE(lock);
   EXPECT_FALSE(Try());
-  EXPECT_TRUE(FileLock::Try(temp_ / ".b.lock", GetParam()));
+  EXPECT_TRUE(core::FileLock::Try(temp_ / ".b.lock", GetParam()));
   lock.reset();
   EXPECT_TRUE(fs::is_empty(temp_.path())) << "nothing is left behind";
   EXPECT_TRUE(Try());
@@ -85,20 +85,22 @@ TEST_P(LockTest, LetsNoTwoInAtOnce) {
 }
 
 TEST_P(LockTest, SaysWhyItCannotBe) {
-  ExpectError([&] { FileLock::Try(temp_ / "none/.a.lock", GetParam()); }, ExitCode::kMachine,
+  ExpectError([&] { core::FileLock::Try(temp_ / "none/.a.lock", GetParam()); }, ExitCode::kMachine,
               ".a.lock");
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, LockTest,
-                         ::testing::Values(FileLock::Kind::kFlock, FileLock::Kind::kOwnerFile),
+                         ::testing::Values(core::FileLock::Kind::kFlock,
+                                           core::FileLock::Kind::kOwnerFile),
                          [](const auto& info) {
-                           return info.param == FileLock::Kind::kFlock ? "Flock" : "OwnerFile";
+                           return info.param == core::FileLock::Kind::kFlock ? "Flock"
+                                                                             : "OwnerFile";
                          });
 
 TEST(OwnerFile, OfAnotherHostIsBelieved) {
   TempFolder temp;
   std::ofstream(temp / ".a.lock.owner") << "elsewhere/boot/pid:[1] 1 100\n";
-  EXPECT_FALSE(FileLock::Try(temp / ".a.lock", FileLock::Kind::kOwnerFile));
+  EXPECT_FALSE(core::FileLock::Try(temp / ".a.lock", core::FileLock::Kind::kOwnerFile));
   EXPECT_TRUE(fs::exists(temp / ".a.lock.owner"));
 }
 
@@ -106,9 +108,9 @@ TEST(OwnerFile, ThatIsEmptyIsTakenOverAfterAMinute) {
   TempFolder temp;
   const fs::path owner = temp / ".a.lock.owner";
   std::ofstream(owner).flush();
-  EXPECT_FALSE(FileLock::Try(temp / ".a.lock", FileLock::Kind::kOwnerFile));
+  EXPECT_FALSE(core::FileLock::Try(temp / ".a.lock", core::FileLock::Kind::kOwnerFile));
   fs::last_write_time(owner, fs::last_write_time(owner) - std::chrono::minutes(2));
-  EXPECT_TRUE(FileLock::Try(temp / ".a.lock", FileLock::Kind::kOwnerFile));
+  EXPECT_TRUE(core::FileLock::Try(temp / ".a.lock", core::FileLock::Kind::kOwnerFile));
 }
 
 TEST(MemoryBudget, HoldsNoMoreThanItsTotal) {

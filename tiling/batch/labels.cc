@@ -8,9 +8,9 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/lock.h"
 #include "core/base/threads.h"
 #include "core/formats/csv.h"
-#include "tiling/batch/lock.h"
 
 namespace eosin::tiling {
 namespace {
@@ -86,8 +86,8 @@ BatchClasses::BatchClasses(const std::vector<SlideEntry>& slides, const std::str
   if (regions.empty() && classes.empty()) return;
 
   const fs::path path = out / "classes.csv";
-  std::optional<FileLock> lock;
-  if (write) lock.emplace(FileLock::Wait(out / ".classes.lock"));
+  std::optional<core::FileLock> lock;
+  if (write) lock.emplace(core::FileLock::Wait(out / ".classes.lock"));
   std::map<std::string, Ids> ids = ReadIds(path);
   const std::map<std::string, Ids> before = ids;
   GiveIds(regions, 1, &ids[kRegion]);

@@ -7,10 +7,10 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/lock.h"
 #include "core/base/log.h"
 #include "core/formats/csv.h"
 #include "tiling/batch/export.h"
-#include "tiling/batch/lock.h"
 #include "tiling/batch/report.h"
 
 namespace eosin::tiling {
@@ -181,23 +181,23 @@ void ResultTable::Add(const SlideEntry& entry, const SlideResult& result) {
   std::lock_guard guard(mutex_);
   own_[result.stem] = {entry, result};
   if (std::chrono::steady_clock::now() - written_ < kWriteEvery) return;
-  const FileLock lock = FileLock::Wait(folder_ / kLock);
+  const core::FileLock lock = core::FileLock::Wait(folder_ / kLock);
   WriteLocked();
 }
 
 void ResultTable::Write() {
   std::lock_guard guard(mutex_);
-  const FileLock lock = FileLock::Wait(folder_ / kLock);
+  const core::FileLock lock = core::FileLock::Wait(folder_ / kLock);
   WriteLocked();
 }
 
 void ResultTable::Finish() {
   std::lock_guard guard(mutex_);
   // The report reads up to 200 stores: others need not wait with their rows for that.
-  const FileLock report_lock = FileLock::Wait(folder_ / kReportLock);
+  const core::FileLock report_lock = core::FileLock::Wait(folder_ / kReportLock);
   std::vector<SlideResult> all;
   {
-    const FileLock lock = FileLock::Wait(folder_ / kLock);
+    const core::FileLock lock = core::FileLock::Wait(folder_ / kLock);
     all = WriteLocked();
     std::vector<ProcessListRow> rows;
     for (const SlideResult& result : all) {

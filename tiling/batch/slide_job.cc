@@ -11,11 +11,11 @@
 #include "core/base/files.h"
 #include "core/base/hash.h"
 #include "core/base/interrupt.h"
+#include "core/base/lock.h"
 #include "core/base/threads.h"
 #include "core/store/store_check.h"
 #include "core/store/tile_store.h"
 #include "tiling/batch/export.h"
-#include "tiling/batch/lock.h"
 #include "tiling/batch/prepare.h"
 #include "tiling/extract/extract.h"
 #include "tiling/extract/predict.h"
@@ -320,9 +320,9 @@ fs::path MaskPath(const TileOptions& options, const std::string& stem) {
 bool RunSlideJob(const SlideEntry& entry, int threads, const JobContext& context,
                  SlideResult* result) {
   const BatchOptions& batch = context.batch;
-  std::optional<FileLock> lock;
+  std::optional<core::FileLock> lock;
   if (!batch.dry_run) {
-    lock = FileLock::Try(context.out / ("." + result->stem + ".h5.lock"));
+    lock = core::FileLock::Try(context.out / ("." + result->stem + ".h5.lock"));
     if (!lock) return false;
   }
   TileOptions options = context.options;

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// What stands beside the comparisons: noise floor, A/A control, weight drift.
+#include <fmt/format.h>
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "core/stats/summary.h"
+#include "segment/study/analysis/analysis.h"
+
+namespace eosin::segment {
+namespace {
+
+bool SameCounts(const std::vector<eval::ImageCounts>& a, const std::vector<eval::ImageCounts>& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i].name != b[i].name || a[i].counts.classes() != b[i].counts.classes()) return false;
+    for (int t = 0; t < a[i].counts.classes(); ++t) {
+      for (int p = 0; p < a[i].counts.classes(); ++p) {
+        if (a[i].counts.count(t, p) != b[i].counts.count(t, p)) return false;
+      }
+    }
+  }
+  return true;
+}
+
+std::string Interval(const core::Interval& interval) {
+  return std::isnan(interval.low) ? std::string("not known")
+                                  : fmt::format("{:+.3f} to {:+.3f}", interval.low, interval.high);
+}
+
+}  // namespace
+
+NoiseFloor MeasureFloor(const StudyOptions& options, const StudyPlan& plan, const Results& results,
+                        eval::Metric metric) {
+  NoiseFloor floor;
+  const int skip = static_cast<int>(options.segment.data.background);
+  for (size_t i = 0; i < plan.jobs.size(); ++i) {
+    const Job& job = plan.jobs[i];
+    if (job.role != JobRole::kRepeat || !results[i]) continue;
+    for (size_t k = 0; k < plan.jobs.size(); ++k) {
+      const Job& twin = plan.jobs[k];
+      if (twin.role != JobRole::kMain || twin.arm.name != job.arm.name || twin.level != job.level ||
+          twin.seed != job.seed || twin.fold != job.fold || !results[k]) {
+        continue;
+      }
+      const auto& a = results[i]->test;
+      const auto& b = results[k]->test;
+      floor.identical = (floor.repeats == 0 || floor.identical) && SameCounts(a, b);
+      const double difference = eval::MacroScore(eval::PoolByPatient(a), metric, -1, skip) -
+                                eval::MacroScore(eval::PoolByPatient(b), metric, -1, skip);
+      if (!std::isnan(difference)) {
+        floor.difference = std::max(floor.difference, std::fabs(difference));
+      }
+      floor.run = twin.name;
+      ++floor.repeats;
+    }
+  }
+  return floor;
+}
+
+std::vector<ArmDrift> CollectDrift(const StudyPlan& plan, const Results& results) {
+  std::vector<ArmDrift> all;
+  for (const LabelLevel& level : plan.levels) {
+    for (const Arm& arm : plan.arms) {
+      std::vector<std::string> order;
+      std::map<std::string, std::vector<double>> by_stage;
+      for (size_t i = 0; i < plan.jobs.size(); ++i) {
+        const Job& job = plan.jobs[i];
+        if (job.role != JobRole::kMain || job.arm.name != arm.name || job.level != level ||
+            !results[i]) {
+          continue;
+        }
+        for (const StageChange& change : results[i]->drift) {
+          if (!by_stage.contains(change.stage)) order.push_back(change.stage);
+          by_stage[change.stage].push_back(change.relative);
+        }
+      }
+      if (order.empty()) continue;
+      all.push_back({arm.name, level, {}});
+      for (const std::string& stage : order) {
+        all.back().stages.push_back({stage, core::Mean(by_stage[stage])});
+      }
+    }
+  }
+  return all;
+}
+
+std::string FloorSentence(const NoiseFloor& floor, eval::Metric metric) {
+  if (floor.repeats == 0) return "Noise floor not measured (study.repeats).";
+  if (floor.identical) {
+    return fmt::format(
+        "{} trained again with the same seed gave the same counts in every test "
+        "image ({} repeat{}): the noise floor is 0.",
+        floor.run, floor.repeats, floor.repeats == 1 ? "" : "s");
+  }
+  return fmt::format(
+      "{} trained again with the same seed differed by up to {:.4f} {} ({} "
+      "repeat{}): smaller differences are noise of the machine.",
+      floor.run, floor.difference, metric == eval::Metric::kIou ? "IoU" : "Dice", floor.repeats,
+      floor.repeats == 1 ? "" : "s");
+}
+
+std::string ControlSentence(const Comparison& control) {
+  const bool differs = control.p < 0.05 && control.interval.Excludes(0);
+  return fmt::format(
+      "random against random with other heads: {} ({:+.3f}, 95 % interval {}, p = {:.3g}).{}",
+      differs ? "a difference" : "no difference", control.interval.estimate,
+      Interval(control.interval), control.p,
+      differs ? " One control in thirty or so does so by chance; if others do too, the seeds are "
+                "not exchangeable and no verdict of this study should be believed."
+              : "");
+}
+
+}  // namespace eosin::segment
