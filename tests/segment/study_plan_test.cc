@@ -50,7 +50,7 @@ TEST(StudyOptions, Check) {
         o.arms = {"ssl", "imagenet", "random_again"};
         o.primary = "ssl-imagenet@0.5:dice";
       },
-      "add random");
+      "random_again but not random");
   check(
       [](auto& o) {
         o.arms.push_back("random_again");
