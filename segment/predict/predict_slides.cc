@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
+#include "core/base/lock.h"
 #include "core/base/log.h"
 #include "core/image/codec.h"
 #include "core/image/picture_folder.h"
@@ -21,7 +22,6 @@
 #include "segment/predict/picture_slide.h"
 #include "segment/predict/prediction_table.h"
 #include "segment/predict/summary_sinks.h"
-#include "tiling/batch/lock.h"
 #include "tiling/batch/prepare.h"
 #include "tiling/batch/slide_job.h"
 
@@ -94,7 +94,7 @@ class SlideJob {
 
   void Run() {
     const fs::path done = File(".json");
-    const auto lock = tiling::FileLock::Try(out_ / ("." + result_->stem + ".predict.lock"));
+    const auto lock = core::FileLock::Try(out_ / ("." + result_->stem + ".predict.lock"));
     if (!lock) {
       result_->status = "locked";
       result_->reason = "another process is predicting it";

@@ -8,8 +8,8 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/lock.h"
 #include "core/formats/csv.h"
-#include "tiling/batch/lock.h"
 
 namespace eosin::segment {
 namespace {
@@ -85,7 +85,7 @@ void ReadResultJson(const fs::path& path, PredictResult* result) {
 }
 
 void WritePredictionTable(const fs::path& folder, const std::vector<PredictResult>& own) {
-  const auto lock = tiling::FileLock::Wait(folder / ".predictions.csv.lock");
+  const auto lock = core::FileLock::Wait(folder / ".predictions.csv.lock");
   std::map<std::string, Json> done;
   std::vector<std::string> classes;
   for (const fs::path& path : core::ListFiles(folder, {".json"}, false)) {

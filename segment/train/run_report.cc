@@ -12,7 +12,7 @@
 #include "core/report/html.h"
 #include "core/report/svg.h"
 #include "eval/segmentation/measures.h"
-#include "segment/study/contours.h"
+#include "segment/data/contours.h"
 #include "segment/train/score_table.h"
 
 namespace eosin::segment {

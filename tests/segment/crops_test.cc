@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "segment/study/report/contours.h"
+#include "segment/data/contours.h"
 #include "tests/segment/made_data.h"
 
 namespace eosin::segment {

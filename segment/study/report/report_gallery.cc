@@ -6,7 +6,7 @@
 
 #include "core/image/codec.h"
 #include "core/stats/summary.h"
-#include "segment/study/report/contours.h"
+#include "segment/data/contours.h"
 #include "segment/study/report/report_parts.h"
 
 namespace eosin::segment {

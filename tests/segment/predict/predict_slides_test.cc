@@ -8,6 +8,7 @@
 
 #include "core/base/files.h"
 #include "core/base/interrupt.h"
+#include "core/base/lock.h"
 #include "core/formats/csv.h"
 #include "core/image/codec.h"
 #include "segment/predict/picture_slide.h"
@@ -15,7 +16,6 @@
 #include "tests/small_disk.h"
 #include "tests/testing.h"
 #include "tiling/annotations/annotation.h"
-#include "tiling/batch/lock.h"
 #include "tiling/synth/synth.h"
 
 namespace eosin::testing {
@@ -167,7 +167,7 @@ TEST(PredictSlides, AnotherProcessHasIt) {
   MakeSlides(folder / "made", 1);
   const fs::path slide = OnlySlide(folder / "made"), out = folder / "out";
   core::MakeFolder(out);
-  const auto lock = tiling::FileLock::Try(out / ("." + slide.stem().string() + ".predict.lock"));
+  const auto lock = core::FileLock::Try(out / ("." + slide.stem().string() + ".predict.lock"));
   ASSERT_TRUE(lock);
   EXPECT_EQ(Predict(slide, out, {}).status, "locked");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "segment/study/report/contours.h"
+#include "segment/data/contours.h"
 
 #include <algorithm>
 
