@@ -106,9 +106,9 @@ TEST_F(RunJobsTest, RefusesResultsOfOtherSettings) {
   Run();
   options_.segment.workers = 5;  // changes no result
   EXPECT_NO_THROW(Run());
-  options_.segment.dice += 1;
+  options_.segment.loss.dice += 1;
   ExpectError([&] { Run(); }, ExitCode::kUsage, "other settings");
-  options_.segment.dice -= 1;
+  options_.segment.loss.dice -= 1;
   core::WriteFileAtomic(temp_ / "ssl.pth", "other weights");
   ExpectError([&] { Run(); }, ExitCode::kUsage, "other settings");
 }
