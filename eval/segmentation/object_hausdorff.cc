@@ -19,18 +19,20 @@ Object Union(const Object& a, const Object& b) {
           std::max(a.y1, b.y1)};
 }
 
-// Pixels of object j that have a neighbour outside it: the nearest pixel of an object to any point
-// outside is one of these. Relative to the frame's corner.
+// Is a pixel of object j one that has a neighbour outside it?
+bool OnRim(const Objects& b, int j, int x, int y) {
+  return x == 0 || y == 0 || x + 1 == b.width || y + 1 == b.height || b.at(x - 1, y) != j ||
+         b.at(x + 1, y) != j || b.at(x, y - 1) != j || b.at(x, y + 1) != j;
+}
+
+// The nearest pixel of an object to any point outside is one of its rim. Relative to the frame's
+// corner.
 std::vector<Pixel> Rim(const Objects& b, int j, const Object& frame) {
   std::vector<Pixel> rim;
   const Object& box = b.object(j);
   for (int y = box.y0; y < box.y1; ++y) {
     for (int x = box.x0; x < box.x1; ++x) {
-      if (b.at(x, y) != j) continue;
-      const bool inside = x > 0 && y > 0 && x + 1 < b.width && y + 1 < b.height &&
-                          b.at(x - 1, y) == j && b.at(x + 1, y) == j && b.at(x, y - 1) == j &&
-                          b.at(x, y + 1) == j;
-      if (!inside) rim.push_back({x - frame.x0, y - frame.y0});
+      if (b.at(x, y) == j && OnRim(b, j, x, y)) rim.push_back({x - frame.x0, y - frame.y0});
     }
   }
   return rim;
@@ -39,11 +41,16 @@ std::vector<Pixel> Rim(const Objects& b, int j, const Object& frame) {
 // Largest squared distance of a pixel of i to object j; the pixels of j itself are at 0.
 int64_t Directed(const Objects& a, int i, const Objects& b, int j) {
   const Object frame = Union(a.object(i), b.object(j));
+  // A step away from j's box leads farther from all of j: so the farthest pixel of i lies on i's
+  // rim, or inside that box.
   std::vector<Pixel> outside;
-  const Object& box = a.object(i);
+  const Object &box = a.object(i), &other = b.object(j);
   for (int y = box.y0; y < box.y1; ++y) {
+    const bool beside = y < other.y0 || y >= other.y1;
     for (int x = box.x0; x < box.x1; ++x) {
-      if (a.at(x, y) == i && b.at(x, y) != j) outside.push_back({x - frame.x0, y - frame.y0});
+      if (a.at(x, y) != i || b.at(x, y) == j) continue;
+      const bool away = beside || x < other.x0 || x >= other.x1;
+      if (!away || OnRim(a, i, x, y)) outside.push_back({x - frame.x0, y - frame.y0});
     }
   }
   if (outside.empty()) return 0;

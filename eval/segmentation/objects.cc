@@ -7,7 +7,7 @@ namespace eosin::eval {
 namespace {
 
 // Areas and boxes of label 1..count.
-void SegmentationMeasure(int count, Objects* objects) {
+void MeasureObjects(int count, Objects* objects) {
   objects->objects.assign(static_cast<size_t>(count), {});
   for (Object& object : objects->objects) {
     object.x0 = objects->width;
@@ -124,7 +124,7 @@ Objects NumberedObjects(std::span<const uint16_t> numbers, int width, int height
   objects.label.resize(numbers.size());
   std::transform(numbers.begin(), numbers.end(), objects.label.begin(),
                  [&](uint16_t n) { return number[n]; });
-  SegmentationMeasure(count, &objects);
+  MeasureObjects(count, &objects);
   return objects;
 }
 
@@ -143,7 +143,7 @@ void RemoveIgnored(std::span<const uint8_t> ignored, int ignore, Objects* object
     keep.push_back(2 * lost[k] <= objects->objects[k].area);
   }
   Renumber(keep, objects);
-  SegmentationMeasure(objects->count(), objects);
+  MeasureObjects(objects->count(), objects);
 }
 
 void RemoveSmall(int64_t min_area, Objects* objects) {
