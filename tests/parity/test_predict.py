@@ -71,7 +71,8 @@ def main():
     eosin = Path(sys.argv[1]).resolve() / "bin" / "eosin"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run(eosin, "synth", "--out", folder / "made", "--slides", 4, "--width", 2048, "--height", 1536)
+        run(eosin, "synth", "--out", folder / "made", "--slides", 4, "--width", 2048, "--height", 1536,
+            "--regions", 2)
         small = ["--set", "model.width=8", "--set", "model.head_channels=16", "--set", "model.rates=1,2,3",
                  "--set", "input.scale=0.5", "--set", "input.mpp=0.5", "--set", "mask.classes=background,gland"]
         run(eosin, "segment", "--data", folder / "made" / "regions", "--out", folder / "run", "--arch", "resnet18",
