@@ -47,9 +47,10 @@ struct Split {
 
 // By patient; or as published, which is said loudly where the parts share patients.
 Split MakeSplit(const segment::MaskDataset& data, const segment::SplitOptions& options,
-                bool official, int workers) {
+                int workers) {
   const auto& hashes = data.FileHashes(workers);
-  if (!official) {
+  if (!options.file.empty()) segment::VerifySplit(options.file, data.items(), hashes);
+  if (!options.official) {
     Split split{segment::SplitByPatient(data.items(), options), {}};
     segment::CheckNoLeak(data.items(), hashes, split.parts);
     return split;
@@ -70,14 +71,14 @@ Split MakeSplit(const segment::MaskDataset& data, const segment::SplitOptions& o
 }
 
 void Train(const segment::SegmentOptions& options, const segment::SplitOptions& split_options,
-           bool official, engine::RunFolder& run) {
+           engine::RunFolder& run) {
   for (const std::string& warning : segment::Warnings(options)) core::LogWarning(warning);
   const segment::MaskDataset data(options.data);
   data.ClassPixels(options.Workers());  // reads every mask: mistakes show now, not in an hour
   if (const std::string warning = data.MemoryWarning(); !warning.empty()) {
     core::LogWarning(warning);
   }
-  const Split split = MakeSplit(data, split_options, official, options.Workers());
+  const Split split = MakeSplit(data, split_options, options.Workers());
   for (const std::string& note : split.notes) core::LogWarning(note);
   const segment::ImageSplit& parts = split.parts;
   core::WriteFileAtomic(
@@ -116,14 +117,10 @@ void AllowOnlyMachineKeys(const Assignments& assignments) {
 int RunSegmentCommand(int argc, char** argv) {
   segment::SegmentOptions options;
   segment::SplitOptions split_options;
-  bool official = false;
   core::OptionSet set;
   options.Bind(set);
   split_options.Bind(set);
-  set.Add(
-      "split.official", &official,
-      {.doc = "the parts that the data set was published with (names that begin with train, val "
-              "or test, or the column split); GlaS' share patients"});
+  split_options.BindOfficial(set);
   const std::string keys =
       "\nKeys for --config (TOML) and --set, with their defaults:\n" + set.Help();
 
@@ -188,7 +185,7 @@ int RunSegmentCommand(int argc, char** argv) {
 
   segment::ResolveScale(&options.data);
   if (!run) run = engine::RunFolder::Create(out, "segment", set.ToToml());
-  Train(options, split_options, official, *run);
+  Train(options, split_options, *run);
   return 0;
 }
 

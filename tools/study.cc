@@ -131,13 +131,16 @@ int RunWorker(StudySetup& setup, const fs::path& run) {
 int RunStudyCommand(int argc, char** argv) {
   StudySetup setup;
   CLI::App app(kAbout, "eosin study");
-  std::string out;
+  std::string out, preset;
   std::vector<std::string> configs, assignments;
   bool resume = false;
   int worker = -1;
   app.add_option("--out", out, "folder of the study")->required();
   app.add_option("--config", configs, "TOML file with keys; repeatable, later ones win")
       ->take_all();
+  app.add_option("--preset", preset,
+                 fmt::format("{}: what the keys of the data start from",
+                             fmt::join(segment::DataPresetNames(), " | ")));
   app.add_flag("--resume", resume,
                "continue the study in --out (also where there is none yet, and beside another "
                "process that runs it: they share the models)");
@@ -151,11 +154,13 @@ int RunStudyCommand(int argc, char** argv) {
   if (const auto done = Parse(app, argc, argv)) return *done;
   const fs::path stored = fs::path(out) / "config.toml";
   if (configs.empty() && resume && fs::exists(stored)) configs.push_back(stored.string());
-  if (configs.empty() && assignments.empty()) {
+  if (configs.empty() && assignments.empty() && preset.empty()) {
     throw core::ConfigError("no settings given", "name a config with --config; see configs/");
   }
+  if (!preset.empty()) setup.study.segment.data = segment::DataPreset(preset);
   for (const std::string& config : configs) setup.ReadToml(config);
   for (const std::string& assignment : assignments) setup.Assign(assignment);
+  segment::ResolveScale(&setup.study.segment.data);
   if (worker >= 0) return RunWorker(setup, out);
   try {
     return Run(setup, out, resume);

@@ -38,6 +38,13 @@ void SplitOptions::Bind(core::OptionSet& set) {
                   "drawn by split.seed"});
 }
 
+void SplitOptions::BindOfficial(core::OptionSet& set) {
+  set.Add(
+      "split.official", &official,
+      {.doc = "the parts that the data set was published with (names that begin with train, val "
+              "or test, or the column split); GlaS' share patients"});
+}
+
 void SplitOptions::Check() const {
   if (val + test > 0.95) {
     throw core::ConfigError(

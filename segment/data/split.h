@@ -17,9 +17,11 @@ struct SplitOptions {
   int64_t seed = 1;
   double val = 0.2;  // share of the patients
   double test = 0.3;
-  std::string file;  // a split.json that is used as it stands; empty: drawn
+  std::string file;       // a split.json that is used as it stands; empty: drawn
+  bool official = false;  // the published parts (official_split.h); eosin segment alone
 
   void Bind(core::OptionSet& set);
+  void BindOfficial(core::OptionSet& set);
   void Check() const;
 };
 

@@ -127,7 +127,7 @@ void VerifySplit(const std::filesystem::path& path, const std::vector<MaskItem>&
       if (stored.empty() || stored == now) continue;
       throw DataError(fmt::format("{} has changed since {} was written",
                                   (mask ? items[i].mask : items[i].image).string(), path.string()),
-                      "put the old file back, or start a new study in another --out");
+                      "put the old file back; changed images need a new split, in another --out");
     }
   });
 }

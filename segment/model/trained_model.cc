@@ -30,11 +30,10 @@ SegmentOptions ReadOptions(const fs::path& run) {
   }
   SegmentOptions options;
   SplitOptions split;
-  bool official = false;  // the tool's own key
   core::OptionSet set;
   options.Bind(set);
   split.Bind(set);
-  set.Add("split.official", &official, {.doc = ""});
+  split.BindOfficial(set);
   try {
     set.ReadToml(config);
     options.Check();

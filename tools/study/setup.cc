@@ -121,6 +121,11 @@ bool StudySetup::PretrainsFromImageNet() const {
          HasArm({"ssl_from_imagenet"});
 }
 
+bool StudySetup::UsesStandIn() const {
+  return study.imagenet == "stand-in" &&
+         HasArm({"imagenet", "imagenet_partial", "ssl_from_imagenet"});
+}
+
 std::pair<double, std::string> StudySetup::SslOthers() const {
   const size_t colon = ssl_others.find(':');
   if (ssl_others.empty()) return {1, ""};

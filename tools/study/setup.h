@@ -38,7 +38,8 @@ struct StudySetup {
   bool PretrainsFromRandom() const;
   bool PretrainsFromImageNet() const;
   bool Pretrains() const { return PretrainsFromRandom() || PretrainsFromImageNet(); }
-  bool UsesStandIn() const { return study.imagenet == "stand-in"; }
+  // An arm starts from weights.imagenet, and that is the stand-in.
+  bool UsesStandIn() const;
   // The recipe of the pretraining: the study's network and machine unless [ssl] says otherwise.
   // init: weights to start from, empty = random.
   pretrain::PretrainOptions SslOptions(const std::string& init = "") const;

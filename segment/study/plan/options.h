@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "core/config/option_set.h"
-#include "eval/segmentation_metrics.h"
 #include "segment/data/split.h"
 #include "segment/options.h"
 
