@@ -94,6 +94,7 @@ int Run(StudySetup& setup, const fs::path& run, bool resume) {
   const auto start = Clock::now();
   const PreparedStudy prepared = PrepareStudy(&setup, run, resume);
   const double preparing = Since(start) - prepared.training_seconds;
+  setup.study.segment.compute.threads = ModelThreads(setup, run);
   segment::JobBoard board(setup.study, *prepared.data, prepared.plan, run);
   LiveReport report(setup.study, prepared, run);
   std::vector<segment::JobTimes> times;

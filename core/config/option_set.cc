@@ -224,6 +224,14 @@ void OptionSet::Set(const std::string& key, const std::string& value) {
   assigned_.push_back(key);
 }
 
+std::string OptionSet::Values() const {
+  std::string text;
+  for (const Entry& entry : entries_) {
+    text += fmt::format("{} = {}\n", entry.key, ValueText(entry.target));
+  }
+  return text;
+}
+
 std::string OptionSet::ToToml() const {
   std::string text, table;
   // Root keys first: TOML tables last until the next header.

@@ -51,6 +51,9 @@ class OptionSet {
   bool Has(const std::string& key) const;
   // All keys with values and comments, as TOML that ReadToml accepts.
   std::string ToToml() const;
+  // All keys with values, a line each, without comments: for fingerprints, which must not change
+  // with the wording of a comment.
+  std::string Values() const;
   // A table of keys, defaults and docs for --help.
   std::string Help() const;
   // Keys assigned by ReadToml or Set, in order.

@@ -50,7 +50,7 @@ std::string Fingerprint(SegmentOptions options, const MaskDataset& data, const I
   core::OptionSet set;
   options.Bind(set);
   core::Sha256 hash;
-  hash.Update(set.ToToml());
+  hash.Update(set.Values());
   const auto& hashes = data.FileHashes(workers);
   for (const auto* part : {&split.train, &split.val, &split.test}) {
     for (const int64_t i : *part) {

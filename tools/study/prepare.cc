@@ -9,6 +9,7 @@
 #include "core/base/files.h"
 #include "core/base/lock.h"
 #include "core/base/log.h"
+#include "core/base/threads.h"
 #include "segment/data/split_file.h"
 #include "segment/study/leaks/leaks.h"
 #include "tools/study/pretraining.h"
@@ -31,14 +32,14 @@ bool Begun(const fs::path& run) {
 }
 
 // Makes RUN, or finds the study in it.
-void OpenRun(const fs::path& run, const std::string& config, bool resume) {
+void OpenRun(const fs::path& run, const StudySetup& setup, bool resume) {
   const fs::path path = run / "config.toml";
   if (fs::exists(path)) {
     if (Begun(run) && !resume) {
       throw DataError(fmt::format("{} holds a study already", run.string()),
                       "continue it with --resume, or choose another --out");
     }
-    if (Begun(run)) CheckSameConfig(core::ReadFile(path), config, path);
+    if (Begun(run)) CheckSameConfig(setup, path);
   } else {
     for (const auto& entry : fs::directory_iterator(run)) {
       if (entry.path().filename() == "locks") continue;
@@ -46,7 +47,7 @@ void OpenRun(const fs::path& run, const std::string& config, bool resume) {
                       "choose another --out");
     }
   }
-  core::WriteFileAtomic(path, config);
+  core::WriteFileAtomic(path, setup.ToToml());
 }
 
 std::vector<segment::ImageSplit> DrawSplits(const segment::StudyOptions& study,
@@ -126,7 +127,7 @@ PreparedStudy PrepareStudy(StudySetup* setup, const fs::path& run, bool resume) 
   setup->Check();
   core::MakeFolder(run / "locks");
   const core::FileLock lock = core::FileLock::Wait(run / "locks" / "prepare.lock");
-  OpenRun(run, setup->ToToml(), resume);
+  OpenRun(run, *setup, resume);
   const segment::SegmentOptions& recipe = setup->study.segment;
   for (const std::string& warning : segment::Warnings(recipe)) core::LogWarning(warning);
   PreparedStudy prepared;
@@ -171,6 +172,21 @@ PreparedStudy PrepareStudy(StudySetup* setup, const fs::path& run, bool resume) 
     }
   }
   return prepared;
+}
+
+int64_t ModelThreads(const StudySetup& setup, const fs::path& run) {
+  const int64_t asked = setup.study.segment.compute.threads;
+  if (asked > 0) return asked;
+  const fs::path path = run / "threads";
+  if (!fs::exists(path)) {
+    const int64_t share = core::AvailableCores() / setup.study.jobs;
+    core::WriteFileAtomic(path, fmt::format("{}\n", std::max<int64_t>(1, share)));
+  }
+  const int64_t stored = std::atoll(core::ReadFile(path).c_str());
+  if (stored < 1) {
+    throw DataError(fmt::format("{} holds no number of threads", path.string()), "delete it");
+  }
+  return stored;
 }
 
 PreparedStudy OpenPreparedStudy(StudySetup* setup, const fs::path& run) {

@@ -25,6 +25,11 @@ struct PreparedStudy {
 // in setup->study. Throws what a user can cause: settings that changed, data that changed, leaks.
 PreparedStudy PrepareStudy(StudySetup* setup, const std::filesystem::path& run, bool resume);
 
+// Threads that each model of the study computes with, because a CPU's last bits depend on them:
+// compute.threads, or where that is 0 the share that RUN/threads keeps from the study's first start
+// (cores / study.jobs), for every process and every resumption alike.
+int64_t ModelThreads(const StudySetup& setup, const std::filesystem::path& run);
+
 // The same for a worker: only reads what PrepareStudy left.
 PreparedStudy OpenPreparedStudy(StudySetup* setup, const std::filesystem::path& run);
 

@@ -19,8 +19,8 @@ using core::ConfigError;
 
 // Lines of a config that change no result.
 bool IsMachineLine(const std::string& line) {
-  for (const char* key : {"threads = ", "workers = ", "device = ", "keep_predictions = ", "jobs = ",
-                          "in_memory = "}) {
+  for (const char* key :
+       {"threads = ", "workers = ", "keep_predictions = ", "jobs = ", "in_memory = "}) {
     if (line.rfind(key, 0) == 0) return true;
   }
   return false;
@@ -201,8 +201,10 @@ std::string StudySetup::ToToml() const {
          Quoted(ssl_others) + "\n" + own;
 }
 
-void CheckSameConfig(const std::string& stored, const std::string& now, const fs::path& path) {
-  std::istringstream a(stored), b(now);
+void CheckSameConfig(const StudySetup& setup, const fs::path& path) {
+  StudySetup old;  // read and written again: comments and new keys are those of this version
+  old.ReadToml(path.string());
+  std::istringstream a(old.ToToml()), b(setup.ToToml());
   std::string line_a, line_b;
   while (true) {
     const bool more_a = static_cast<bool>(std::getline(a, line_a));

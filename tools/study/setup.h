@@ -52,8 +52,7 @@ struct StudySetup {
   void SetSsl(const std::string& key, const std::string& value);
 };
 
-// Throws ConfigError where two configs differ in a line that changes results.
-void CheckSameConfig(const std::string& stored, const std::string& now,
-                     const std::filesystem::path& path);
+// Throws ConfigError where a stored config and this one differ in a line that changes results.
+void CheckSameConfig(const StudySetup& setup, const std::filesystem::path& stored);
 
 }  // namespace eosin::tools

@@ -17,7 +17,6 @@
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/log.h"
-#include "core/base/threads.h"
 
 #ifdef EOSIN_WITH_CUDA
 #include <c10/cuda/CUDAFunctions.h>
@@ -59,7 +58,6 @@ std::pair<std::string, std::string> LastWords(const fs::path& log) {
 StudyWorkers::StudyWorkers(const fs::path& run, int count, bool cpu, int threads) {
   core::MakeFolder(run / "logs");
   const std::vector<std::string> gpus = cpu ? std::vector<std::string>{} : VisibleGpus();
-  if (threads == 0) threads = std::max(1, core::AvailableCores() / count);
   for (int k = 0; k < count; ++k) {
     Start(run, k, gpus.empty() ? "" : gpus[static_cast<size_t>(k) % gpus.size()], threads);
   }
@@ -123,16 +121,11 @@ void StudyWorkers::Start(const fs::path& run, int number, const std::string& gpu
 
 StudyWorkers::~StudyWorkers() {
   for (const Process& process : processes_) {
-    if (process.pid > 0) ::kill(process.pid, SIGKILL);  // a job that is cut starts again
+    if (process.pid > 0) ::kill(process.pid, SIGKILL);  // a job that is cut goes on from its checkpoint
   }
   for (const Process& process : processes_) {
     if (process.pid > 0) ::waitpid(process.pid, nullptr, 0);
   }
-}
-
-bool StudyWorkers::running() const {
-  return std::any_of(processes_.begin(), processes_.end(),
-                     [](const Process& process) { return process.pid > 0; });
 }
 
 void StudyWorkers::Check() {

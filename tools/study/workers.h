@@ -12,8 +12,8 @@ namespace eosin::tools {
 class StudyWorkers {
  public:
   // Starts `count` processes `study --out RUN --resume --worker K`, their output in
-  // RUN/logs/worker-K.log. GPU processes see one of the visible GPUs each, in turn; on the CPU the
-  // cores are shared out, unless `threads` says how many each gets. MachineError when none starts.
+  // RUN/logs/worker-K.log. GPU processes see one of the visible GPUs each, in turn. threads: of
+  // each, on the CPU. MachineError when none starts.
   StudyWorkers(const std::filesystem::path& run, int count, bool cpu, int threads);
   ~StudyWorkers();  // ends those that run
   StudyWorkers(const StudyWorkers&) = delete;
@@ -21,7 +21,6 @@ class StudyWorkers {
 
   // Throws what ended a process that did not end well: its own words, or MachineError for a signal.
   void Check();
-  bool running() const;
 
  private:
   struct Process {

@@ -111,7 +111,7 @@ std::string JobBoard::Fingerprint(const Job& job) const {
   core::OptionSet set;
   recipe.Bind(set);
   core::Sha256 hash;
-  hash.Update(set.ToToml());
+  hash.Update(set.Values());
   const auto& hashes = data_.FileHashes(options_.segment.Workers());
   auto part = [&](const std::string& name, const std::vector<int64_t>& indices) {
     hash.Update(name + "\n");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the jobs of a study one after the other, beside any number of other processes that do the
-// same on the same folder. A job that was cut starts again, so a study may be killed at any moment
-// and continued. Torch-free: the trainer comes as a function.
+// same on the same folder. A job that was cut goes on from its checkpoint, so a study may be
+// killed at any moment and continued. Torch-free: the trainer comes as a function.
 #pragma once
 
 #include <filesystem>
