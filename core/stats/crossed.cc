@@ -52,4 +52,19 @@ Interval StudentInterval(const SeedPatientTable& values, std::span<const double>
   return interval;
 }
 
+Interval StudentMean(std::span<const double> values, double level) {
+  const auto n =
+      std::count_if(values.begin(), values.end(), [](double v) { return !std::isnan(v); });
+  Interval interval;
+  interval.estimate = Mean(values);
+  interval.low = interval.high = std::numeric_limits<double>::quiet_NaN();
+  if (n < 2) return interval;
+  const double count = static_cast<double>(n);
+  const double half =
+      StudentQuantile(0.5 + level / 2, count - 1) * StandardDeviation(values) / std::sqrt(count);
+  interval.low = interval.estimate - half;
+  interval.high = interval.estimate + half;
+  return interval;
+}
+
 }  // namespace eosin::core

@@ -32,4 +32,8 @@ double DrawnMean(const SeedPatientTable& values, const CrossedDraw& draw);
 Interval StudentInterval(const SeedPatientTable& values, std::span<const double> weights,
                          const BootstrapOptions& options = {});
 
+// Mean of independent values with Student's interval, mean -+ t(n - 1) sd / sqrt(n): of folds, say.
+// NaN values are left out; ends are NaN for fewer than two.
+Interval StudentMean(std::span<const double> values, double level = 0.95);
+
 }  // namespace eosin::core

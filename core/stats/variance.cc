@@ -127,6 +127,7 @@ NeededSize SizeForPower(const CrossedVariance& components, double effect, double
   // The first number from `from` on that is enough: doubling, then halving the gap.
   auto first = [](int from, int most, auto&& good) {
     int high = from;
+    if (from > most) return 0;
     while (!good(high)) {
       if (high >= most) return 0;
       high = std::min(most, 2 * high);
@@ -139,9 +140,9 @@ NeededSize SizeForPower(const CrossedVariance& components, double effect, double
     }
     return high;
   };
-  needed.seeds = first(std::max(components.seeds, least_seeds), kMaxNeededSeeds,
+  needed.seeds = first(std::max(components.seeds + 1, least_seeds), kMaxNeededSeeds,
                        [&](int n) { return enough(n, components.patients); });
-  needed.patients = first(components.patients, kMaxNeededPatients, [&](int n) {
+  needed.patients = first(components.patients + 1, kMaxNeededPatients, [&](int n) {
     return enough(std::max(components.seeds, least_seeds), n);
   });
   return needed;

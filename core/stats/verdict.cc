@@ -26,11 +26,26 @@ class Effect {
   double shape_;
 };
 
-SeedPatientTable MakeTable(const SimulatedStudy& study, uint64_t seed, uint32_t number) {
+size_t FoldOf(const SimulatedStudy& study, size_t patient) {
+  return patient % static_cast<size_t>(study.folds);
+}
+
+// `of_folds`: the mean of the folds' effects over the patients.
+SeedPatientTable MakeTable(const SimulatedStudy& study, uint64_t seed, uint32_t number,
+                           double* of_folds) {
   PhiloxStream stream(seed, DrawPurpose::kTest, number, 0);
   const Effect effect(study.skewness);
   std::vector<double> patients(static_cast<size_t>(study.patients));
   for (double& patient : patients) patient = study.sd_patient * effect.Draw(stream);
+  std::vector<double> folds(static_cast<size_t>(study.folds), 0.0);
+  if (study.sd_fold > 0) {
+    for (double& fold : folds) fold = study.sd_fold * stream.Normal();
+  }
+  *of_folds = 0;
+  for (size_t p = 0; p < patients.size(); ++p) {
+    patients[p] += folds[FoldOf(study, p)];
+    *of_folds += folds[FoldOf(study, p)] / static_cast<double>(patients.size());
+  }
   SeedPatientTable table(static_cast<size_t>(study.seeds));
   for (auto& row : table) {
     const double of_seed = study.effect + study.sd_seed * stream.Normal();
@@ -39,6 +54,18 @@ SeedPatientTable MakeTable(const SimulatedStudy& study, uint64_t seed, uint32_t 
     }
   }
   return table;
+}
+
+std::vector<double> FoldMeans(const SimulatedStudy& study, const SeedPatientTable& table) {
+  std::vector<double> sums(static_cast<size_t>(study.folds)), counts = sums;
+  for (const auto& row : table) {
+    for (size_t p = 0; p < row.size(); ++p) {
+      sums[FoldOf(study, p)] += row[p];
+      ++counts[FoldOf(study, p)];
+    }
+  }
+  for (size_t k = 0; k < sums.size(); ++k) sums[k] /= counts[k];
+  return sums;
 }
 
 }  // namespace
@@ -60,14 +87,21 @@ SimulationResult SimulateStudies(const SimulatedStudy& study, int studies, int d
                                  int threads) {
   std::vector<SimulationResult> each(static_cast<size_t>(studies));
   ParallelFor(studies, threads, [&](int64_t i) {
-    const SeedPatientTable table = MakeTable(study, seed, static_cast<uint32_t>(i));
+    double of_folds = 0;
+    const SeedPatientTable table = MakeTable(study, seed, static_cast<uint32_t>(i), &of_folds);
     BootstrapOptions options{.draws = draws};
     options.seed = seed + static_cast<uint64_t>(i);
     const Evidence evidence = Weigh(table, options);
     const Interval percentile = CrossedBootstrap(table, {}, options);
     SimulationResult& one = each[static_cast<size_t>(i)];
     const bool shown = Judge(evidence) == Claim::kShown;
-    one.coverage = !evidence.interval.Excludes(study.effect);
+    one.coverage = !evidence.interval.Excludes(study.effect + of_folds);
+    one.coverage_any = !evidence.interval.Excludes(study.effect);
+    if (study.folds > 1) {
+      const Interval folds = StudentMean(FoldMeans(study, table));
+      one.coverage_folds = !folds.Excludes(study.effect);
+      one.width_folds = folds.high - folds.low;
+    }
     one.coverage_percentile = !percentile.Excludes(study.effect);
     one.width = evidence.interval.high - evidence.interval.low;
     one.shown = shown;
@@ -78,6 +112,9 @@ SimulationResult SimulateStudies(const SimulatedStudy& study, int studies, int d
   mean.studies = studies;
   for (const SimulationResult& one : each) {
     mean.coverage += one.coverage / studies;
+    mean.coverage_any += one.coverage_any / studies;
+    mean.coverage_folds += one.coverage_folds / studies;
+    mean.width_folds += one.width_folds / studies;
     mean.coverage_percentile += one.coverage_percentile / studies;
     mean.width += one.width / studies;
     mean.shown += one.shown / studies;

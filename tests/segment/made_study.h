@@ -18,7 +18,7 @@ inline segment::StudyOptions TwoArms(int64_t seeds) {
   options.seeds = seeds;
   options.primary = "ssl-random@0.5:dice";
   options.bootstrap_draws = 1000;
-  options.repeats = 0;
+  options.repeats = 1;
   return options;
 }
 

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/base/error.h"
+#include "core/base/text.h"
 #include "tiling/annotations/annotation_text.h"
 #include "tiling/annotations/label_map.h"
 
@@ -18,19 +19,13 @@ constexpr char kHint[] =
   throw core::ConfigError("classes: " + what, kHint);
 }
 
-std::string Trimmed(const std::string& text) {
-  const size_t begin = text.find_first_not_of(" \t");
-  if (begin == std::string::npos) return "";
-  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
-}
-
 // Parts at commas outside quotes.
 std::vector<std::string> SplitEntries(const std::string& text) {
   std::vector<std::string> parts(1);
   bool quoted = false;
   for (const char c : text) {
     // A quote opens only at the start of a part; a doubled one closes and opens again.
-    if (c == '"' && (quoted || Trimmed(parts.back()).empty() || parts.back().back() == '"')) {
+    if (c == '"' && (quoted || core::Trimmed(parts.back()).empty() || parts.back().back() == '"')) {
       quoted = !quoted;
     }
     if (c == ',' && !quoted) {
@@ -93,14 +88,14 @@ ClassMap::Entry ParseValue(const std::string& name, const std::string& value) {
 
 ClassMap ClassMap::Parse(const std::string& text) {
   ClassMap map;
-  if (Trimmed(text).empty()) return map;
+  if (core::Trimmed(text).empty()) return map;
   if (!IsUtf8(text)) Fail("it is not Unicode text");
   for (const std::string& part : SplitEntries(text)) {
     const size_t equals = part.rfind('=');
-    if (equals == std::string::npos) Fail(fmt::format("'{}' has no '='", Trimmed(part)));
-    const std::string name = Unquoted(Trimmed(part.substr(0, equals)));
-    if (name.empty()) Fail(fmt::format("'{}' has no name", Trimmed(part)));
-    const Entry entry = ParseValue(name, Trimmed(part.substr(equals + 1)));
+    if (equals == std::string::npos) Fail(fmt::format("'{}' has no '='", core::Trimmed(part)));
+    const std::string name = Unquoted(core::Trimmed(part.substr(0, equals)));
+    if (name.empty()) Fail(fmt::format("'{}' has no name", core::Trimmed(part)));
+    const Entry entry = ParseValue(name, core::Trimmed(part.substr(equals + 1)));
     if (!map.entries.emplace(name, entry).second) Fail(fmt::format("'{}' stands twice", name));
   }
   return map;

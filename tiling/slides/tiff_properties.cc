@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 
+#include "core/base/text.h"
 #include "tiling/slides/mpp.h"
 
 namespace eosin::tiling {
@@ -14,13 +15,6 @@ constexpr uint16_t kMake = 271, kOlympusSis = 33560, kArgos = 65000, kNdpi = 654
 constexpr uint32_t kReducedImage = 1;
 
 bool StartsWith(const std::string& text, const char* start) { return text.rfind(start, 0) == 0; }
-
-std::string Trim(const std::string& text) {
-  const char* kSpace = " \t\n\v\f\r";
-  const size_t first = text.find_first_not_of(kSpace);
-  if (first == std::string::npos) return "";
-  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
-}
 
 std::vector<std::string> Split(const std::string& text, const char* at) {
   std::vector<std::string> parts;
@@ -129,9 +123,9 @@ std::map<std::string, std::string> TiffProperties(const TiffFile& file, const st
   const auto fields = Split(first.Text(kImageDescription), "|");
   for (size_t i = 1; i < fields.size(); ++i) {
     const size_t equals = fields[i].find('=');
-    const std::string name = Trim(fields[i].substr(0, equals));
+    const std::string name = core::Trimmed(fields[i].substr(0, equals));
     if (name.empty() || equals == std::string::npos) continue;
-    properties["aperio." + name] = Trim(fields[i].substr(equals + 1));
+    properties["aperio." + name] = core::Trimmed(fields[i].substr(equals + 1));
   }
   const auto copy = [&](const char* from, std::initializer_list<const char*> names) {
     const auto found = properties.find(from);

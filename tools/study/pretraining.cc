@@ -6,11 +6,14 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/hash.h"
 #include "core/base/log.h"
+#include "core/base/text.h"
 #include "core/formats/csv.h"
 #include "core/image/codec.h"
 #include "core/image/resample.h"
@@ -25,97 +28,173 @@ namespace {
 namespace fs = std::filesystem;
 using core::DataError;
 
-// Slide or image name -> patient, by the full name and by the name without extension; and each
-// patient to itself, because stores that know their patient are grouped by it.
-std::map<std::string, std::string> ReadSslPatients(const std::string& path) {
-  if (path.empty()) {
-    throw core::ConfigError(
-        "ssl.data is given without ssl.patients",
-        "name a CSV with columns slide and patient_id: pretraining must not see the "
-        "test patients");
+// ssl.patients: who a tile is of. Rows are known by their names as written and, where no two
+// patients share one, by the names without folder and extension.
+class PatientTable {
+ public:
+  explicit PatientTable(const std::string& path) : path_(path) {
+    if (path.empty()) {
+      throw core::ConfigError(
+          "ssl.data is given without ssl.patients",
+          "name a CSV with columns slide and patient_id: pretraining must not see the "
+          "test patients");
+    }
+    const core::CsvTable table = core::ReadCsv(path);
+    const int slide = std::max(table.Column("slide"), table.Column("name"));
+    const int patient = table.Column("patient_id");
+    if (slide < 0 || patient < 0) {
+      throw DataError(
+          fmt::format("{} lacks the column {}", path, slide < 0 ? "slide" : "patient_id"),
+          "ssl.patients needs the columns slide (or name) and patient_id");
+    }
+    for (const auto& row : table.rows) {
+      const std::string name = core::Trimmed(row[static_cast<size_t>(slide)]);
+      const std::string id = core::Trimmed(row[static_cast<size_t>(patient)]);
+      if (id.empty()) {
+        throw DataError(fmt::format("{} names no patient for {}", path, name),
+                        "every row needs a patient_id");
+      }
+      const auto [entry, fresh] = names_.try_emplace(name, id);
+      if (!fresh && entry->second != id) {
+        throw DataError(
+            fmt::format("{} gives {} to patient {} and to patient {}", path, name, entry->second,
+                        id),
+            "a slide or picture has one patient; pictures of equal names in several folders are "
+            "told apart by their paths below ssl.data");
+      }
+      stems_[fs::path(name).stem().string()].insert(id);
+      patients_.insert(id);
+    }
+    for (const std::string& id : patients_) {  // stores that know their patient are grouped by it
+      const auto entry = names_.find(id);
+      if (entry == names_.end() || entry->second == id) continue;
+      throw DataError(fmt::format("{} names {} as a patient and as a slide of patient {}", path, id,
+                                  entry->second),
+                      "rename one: slides and patients must be told apart");
+    }
   }
-  const core::CsvTable table = core::ReadCsv(path);
-  const int slide = std::max(table.Column("slide"), table.Column("name"));
-  const int patient = table.Column("patient_id");
-  if (slide < 0 || patient < 0) {
-    throw DataError(fmt::format("{} lacks the column {}", path, slide < 0 ? "slide" : "patient_id"),
-                    "ssl.patients needs the columns slide (or name) and patient_id");
+
+  // Of an image of ssl.data, by its path below the folder, its group, and the group's stem.
+  // DataError where the table does not say.
+  std::string Of(const engine::ImageSource& source, int64_t index) const {
+    const std::string name = source.name(index), group = source.group(index);
+    if (const auto found = Find(name, group)) return *found;
+    throw DataError(fmt::format("{} ({}) has no patient in {}", group, name, path_),
+                    "add a row for it: a test patient's tiles must not slip into pretraining");
   }
-  std::map<std::string, std::string> patients;
-  for (const auto& row : table.rows) {
-    const std::string& name = row[static_cast<size_t>(slide)];
-    patients[name] = patients[fs::path(name).stem().string()] = row[static_cast<size_t>(patient)];
+
+  // Nothing where no row fits.
+  std::optional<std::string> Find(const std::string& name, const std::string& group) const {
+    for (const std::string& key : {name, group}) {
+      if (const auto entry = names_.find(key); entry != names_.end()) return entry->second;
+    }
+    if (patients_.contains(group)) return group;
+    const auto stem = stems_.find(fs::path(group).stem().string());
+    if (stem == stems_.end()) return std::nullopt;
+    if (stem->second.size() == 1) return *stem->second.begin();
+    throw DataError(fmt::format("{} may be of the patients {}: {} has several rows of that name",
+                                name, fmt::join(stem->second, ", "), path_),
+                    "write the rows' names as paths below ssl.data, with extension");
   }
-  for (const auto& row : table.rows) {
-    const std::string& id = row[static_cast<size_t>(patient)];
-    const auto [entry, fresh] = patients.try_emplace(id, id);
-    if (fresh || entry->second == id) continue;
-    throw DataError(fmt::format("{} names {} as a patient and as a slide of patient {}", path, id,
-                                entry->second),
-                    "rename one: slides and patients must be told apart");
-  }
-  return patients;
-}
+
+ private:
+  std::string path_;
+  std::map<std::string, std::string> names_;            // as written -> patient
+  std::map<std::string, std::set<std::string>> stems_;  // without folder and extension -> patients
+  std::set<std::string> patients_;
+};
 
 struct SslTiles {
   std::unique_ptr<engine::ImageSource> source;
   int64_t tiles = 0, slides = 0, slides_left_out = 0;
+  std::string key;  // hash of who the tiles are: names and the table of patients
 };
+
+// Images and slides of validation and test.
+struct HeldOut {
+  std::set<std::string> patients;
+  std::map<std::string, std::string> slides;  // slide -> image
+};
+
+HeldOut HeldOutOf(const segment::MaskDataset& data, const segment::ImageSplit& split) {
+  HeldOut held_out;
+  for (const auto* part : {&split.val, &split.test}) {
+    for (const int64_t i : *part) {
+      const segment::MaskItem& item = data.item(i);
+      held_out.patients.insert(item.patient);
+      if (!item.slide.empty()) held_out.slides[item.slide] = item.name;
+    }
+  }
+  return held_out;
+}
+
+// Pictures that are said to be of other patients must be of none that the tables know.
+void CheckOthers(const engine::ImageSource& others, const PatientTable& patients,
+                 const segment::MaskDataset& data, const std::string& path) {
+  std::set<std::string> known;
+  for (const segment::MaskItem& item : data.items()) {
+    known.insert(item.patient);
+    known.insert(item.name);
+    if (!item.slide.empty()) known.insert(item.slide);
+  }
+  for (int64_t i = 0; i < others.size(); ++i) {
+    const std::string group = others.group(i), name = others.name(i);
+    if (!known.contains(group) && !patients.Find(name, group)) continue;
+    throw DataError(
+        fmt::format("ssl.others = {} is for other patients, but {} ({}) is known to the study",
+                    path, group, name),
+        "tiles of the study's patients belong into ssl.data; if it is another patient's, rename "
+        "it");
+  }
+}
 
 // Tiles of all patients but those of validation and test, and the set of other patients.
 SslTiles OpenTrainTiles(const StudySetup& setup, const segment::MaskDataset& data,
                         const segment::ImageSplit& split) {
-  const auto patients = ReadSslPatients(setup.ssl_patients);
-  std::set<std::string> held_out;
-  std::map<std::string, std::string> held_out_slides;  // slide -> image
-  for (const auto* part : {&split.val, &split.test}) {
-    for (const int64_t i : *part) {
-      const segment::MaskItem& item = data.item(i);
-      held_out.insert(item.patient);
-      if (!item.slide.empty()) held_out_slides[item.slide] = item.name;
-    }
-  }
+  const PatientTable patients(setup.ssl_patients);
+  const HeldOut held_out = HeldOutOf(data, split);
   SslTiles ssl;
   ssl.source = pretrain::OpenData(setup.SslOptions());
-  std::set<std::string> kept, left_out;
+  std::vector<int64_t> kept;
+  std::set<std::string> slides, left_out;  // of equal names in several folders: with the patient
   for (int64_t i = 0; i < ssl.source->size(); ++i) {
     const std::string group = ssl.source->group(i);
-    const auto patient = patients.find(group);
-    if (patient == patients.end()) {
-      throw DataError(fmt::format("{} ({}) has no patient in {}", group, ssl.source->name(i),
-                                  setup.ssl_patients),
-                      "add a row for it: a test patient's tiles must not slip into pretraining");
-    }
-    if (held_out.contains(patient->second)) {
-      left_out.insert(group);
+    const std::string patient = patients.Of(*ssl.source, i);
+    if (held_out.patients.contains(patient)) {
+      left_out.insert(patient + "/" + group);
       continue;
     }
-    const auto slide = held_out_slides.find(group);
-    if (slide != held_out_slides.end()) {
+    if (const auto slide = held_out.slides.find(group); slide != held_out.slides.end()) {
       throw DataError(
           fmt::format(
               "slide {} belongs to patient {} in {}, but the held-out image {} is of it too", group,
-              patient->second, setup.ssl_patients, slide->second),
+              patient, setup.ssl_patients, slide->second),
           "give the slide one patient in both tables");
     }
-    kept.insert(group);
+    slides.insert(patient + "/" + group);
+    kept.push_back(i);
   }
   if (kept.empty()) {
     throw DataError("all tiles of ssl.data belong to validation and test patients",
                     "add slides of the training patients");
   }
-  ssl.slides = static_cast<int64_t>(kept.size());
+  ssl.slides = static_cast<int64_t>(slides.size());
   ssl.slides_left_out = static_cast<int64_t>(left_out.size());
-  ssl.source = engine::FilterGroups(
-      std::move(ssl.source), [kept](const std::string& group) { return kept.contains(group); });
+  ssl.source = engine::SelectImages(std::move(ssl.source), std::move(kept));
   const auto [weight, others] = setup.SslOthers();
   if (!others.empty()) {
+    auto more = engine::OpenImageSource(others);
+    CheckOthers(*more, patients, data, others);
     std::vector<engine::MixPart> parts;
     parts.push_back({1.0, "", std::move(ssl.source)});
-    parts.push_back({weight, "others", engine::OpenImageSource(others)});
+    parts.push_back({weight, "others", std::move(more)});
     ssl.source = engine::MixSources(std::move(parts));
   }
   ssl.tiles = ssl.source->size();
+  core::Sha256 hash;
+  hash.Update(core::Sha256File(setup.ssl_patients) + "\n");
+  for (int64_t i = 0; i < ssl.tiles; ++i) hash.Update(ssl.source->name(i) + "\n");
+  ssl.key = hash.Hex();
   return ssl;
 }
 
@@ -157,10 +236,20 @@ void AddTiles(const engine::ImageSource& source, const std::string& folder,
   }
 }
 
-// Compares the tiles with the held-out images; once for as many tiles as there are.
+// Compares the tiles with the held-out images, once. Tiles or a table of patients that changed
+// after pretraining began are refused: the encoder is not of them.
 void CheckTiles(const StudySetup& setup, const segment::MaskDataset& data,
-                const segment::ImageSplit& split, const SslTiles& ssl, const fs::path& path) {
-  if (fs::exists(path) && segment::ReadLeakFacts(path).tiles == ssl.tiles) return;
+                const segment::ImageSplit& split, const SslTiles& ssl, const fs::path& path,
+                bool begun) {
+  if (fs::exists(path)) {
+    if (segment::ReadLeakFacts(path).tiles_key == ssl.key) return;
+    if (begun) {
+      throw DataError(
+          fmt::format("the pretraining in {} began with other tiles or another ssl.patients",
+                      path.parent_path().string()),
+          "put them back, or start a new study in another --out");
+    }
+  }
   const int workers = setup.study.segment.Workers();
   const auto prints = segment::FingerprintImages(data.items(), workers);
   segment::LeakFacts facts;
@@ -168,6 +257,7 @@ void CheckTiles(const StudySetup& setup, const segment::MaskDataset& data,
                              {ssl.tiles, [&](int64_t i) { return ssl.source->Read(i); },
                               [&](int64_t i) { return ssl.source->name(i); }},
                              workers, &facts);
+  facts.tiles_key = ssl.key;
   core::WriteFileAtomic(path, segment::LeakFactsJson(facts));
 }
 
@@ -182,8 +272,8 @@ void Describe(const StudySetup& setup, const SslTiles& ssl, const fs::path& run,
       fmt::format("{}, {} epochs of {} tiles ({} slides or pictures of the study's patients{}), "
                   "batch {}, views of {} px; {} slides of validation and test patients left out",
                   options.method, options.epochs, ssl.tiles, ssl.slides,
-                  setup.ssl_others.empty() ? "" : ", the rest of other patients", options.batch,
-                  options.size, ssl.slides_left_out));
+                  setup.ssl_others.empty() ? "" : ", the rest said to be of other patients",
+                  options.batch, options.size, ssl.slides_left_out));
 }
 
 }  // namespace
@@ -200,19 +290,22 @@ PretrainedFold PretrainFold(const StudySetup& setup, const segment::MaskDataset&
   if (setup.PretrainsFromRandom()) encoders.push_back({kSslFolder, ""});
   if (setup.PretrainsFromImageNet()) encoders.push_back({kFromImageNetFolder, imagenet});
   const fs::path checked = folder / "ssl_leaks.json";
+  const bool begun = std::any_of(encoders.begin(), encoders.end(), [&](const Encoder& encoder) {
+    return fs::exists(folder / encoder.name / "state.json");
+  });
+  CheckTiles(setup, data, split, ssl, checked, begun);
   PretrainedFold fold;
+  fold.leaks = segment::ReadLeakFacts(checked);
   for (const Encoder& encoder : encoders) {
     if (PretrainFinished(folder / encoder.name)) continue;
     core::LogInfo(
         fmt::format("{}: pretraining on {} tiles of {} slides; {} slides of validation and test "
                     "patients left out",
                     encoder.name, ssl.tiles, ssl.slides, ssl.slides_left_out));
-    CheckTiles(setup, data, split, ssl, checked);
     const auto start = std::chrono::steady_clock::now();
     Pretrain(setup.SslOptions(encoder.init), *ssl.source, folder / encoder.name);
     fold.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
-  if (fs::exists(checked)) fold.leaks = segment::ReadLeakFacts(checked);
   if (report) Describe(setup, ssl, folder / encoders.front().name, report);
   return fold;
 }

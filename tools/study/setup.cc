@@ -172,6 +172,16 @@ void StudySetup::Check() const {
     throw ConfigError("the stand-in has a width of 64, and model.width is another",
                       "leave model.width out, or leave weights.imagenet empty");
   }
+  const segment::PrimaryComparison primary = segment::ParsePrimary(study.primary);
+  for (const segment::Arm& arm : segment::ResolveArms(study)) {
+    const bool made = arm.name == "ssl_from_imagenet" ? PretrainsFromImageNet()
+                                                      : !study.ssl.empty() || PretrainsFromRandom();
+    if (arm.skipped.empty() || (arm.name != primary.arm_a && arm.name != primary.arm_b)) continue;
+    if (made && arm.name.rfind("ssl", 0) == 0) continue;
+    throw ConfigError(fmt::format("study.primary = \"{}\" needs the arm {}, which has {}",
+                                  study.primary, arm.name, arm.skipped),
+                      "give the file, or [ssl] with data and patients, or name another comparison");
+  }
   if (Pretrains()) {
     SslOptions().Check();
     SslOthers();

@@ -121,7 +121,8 @@ void StudyWorkers::Start(const fs::path& run, int number, const std::string& gpu
 
 StudyWorkers::~StudyWorkers() {
   for (const Process& process : processes_) {
-    if (process.pid > 0) ::kill(process.pid, SIGKILL);  // a job that is cut goes on from its checkpoint
+    if (process.pid > 0)
+      ::kill(process.pid, SIGKILL);  // a job that is cut goes on from its checkpoint
   }
   for (const Process& process : processes_) {
     if (process.pid > 0) ::waitpid(process.pid, nullptr, 0);

@@ -2,9 +2,12 @@
 #include "segment/study/analysis/analysis.h"
 
 #include <fmt/format.h>
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "core/base/error.h"
+#include "core/stats/crossed.h"
 #include "core/stats/summary.h"
 #include "core/stats/tests.h"
 
@@ -12,6 +15,23 @@ namespace eosin::segment {
 namespace {
 
 using eval::Metric;
+
+// Mean over seeds and patients of each fold, where there are several.
+std::vector<double> FoldMeans(const core::SeedPatientTable& values,
+                              const std::vector<int64_t>& folds) {
+  const int64_t count = folds.empty() ? 0 : *std::max_element(folds.begin(), folds.end()) + 1;
+  std::vector<double> means;
+  for (int64_t fold = 0; count > 1 && fold < count; ++fold) {
+    std::vector<double> own;
+    for (const auto& row : values) {
+      for (size_t p = 0; p < row.size(); ++p) {
+        if (folds[p] == fold) own.push_back(row[p]);
+      }
+    }
+    means.push_back(core::Mean(own));
+  }
+  return means;
+}
 
 Comparison Compare(const StudyOptions& options, const Cell& a, const Cell& b, Metric metric) {
   if (a.patients != b.patients || a.seeds != b.seeds) {
@@ -27,7 +47,13 @@ Comparison Compare(const StudyOptions& options, const Cell& a, const Cell& b, Me
   const core::SeedPatientTable differences = core::Subtract(a.table(metric), b.table(metric));
   const core::Evidence evidence = core::Weigh(differences, bootstrap);
   c.interval = evidence.interval;
+  if (!std::isnan(c.interval.low)) {
+    c.interval.low = std::max(-1.0, c.interval.low);
+    c.interval.high = std::min(1.0, c.interval.high);
+  }
   c.variance = core::EstimateVariance(differences, {});
+  c.by_fold = FoldMeans(differences, a.folds);
+  c.fold_interval = core::StudentMean(c.by_fold);
   c.by_seed = core::RowMeans(differences, {});
   c.p = evidence.test.n > 0 ? evidence.test.p : std::numeric_limits<double>::quiet_NaN();
   c.smallest_p = evidence.test.smallest_p;

@@ -33,6 +33,7 @@ struct Cell {
   LabelLevel level;
   int64_t labels = 0;                         // labelled images (of the first fold)
   std::vector<std::string> patients;          // columns of the tables
+  std::vector<int64_t> folds;                 // which tests each patient
   std::vector<int64_t> seeds;                 // rows
   core::SeedPatientTable dice, iou;           // mean over foreground classes
   std::vector<double> class_dice, class_iou;  // macro over patients, mean over seeds; by class
@@ -55,6 +56,9 @@ struct Comparison {
   core::Interval interval;
   core::CrossedVariance variance;  // of the paired differences
   std::vector<double> by_seed;     // differences of the seeds' means
+  std::vector<double> by_fold;     // of the folds' means; empty without folds
+  // Over training sets and encoders too: Student's over the folds' differences.
+  core::Interval fold_interval;
   double p = 1.0, smallest_p = 1.0;
   double p_holm = 1.0;        // exploratory only
   double cliffs_delta = 0.0;  // of the seeds' means
@@ -108,6 +112,8 @@ std::vector<ArmDrift> CollectDrift(const StudyPlan& plan, const Results& results
 void JudgeStudy(const StudyPlan& plan, const PrimaryComparison& primary, Analysis* analysis);
 // In one sentence: "ssl against random: no difference, ...".
 std::string ControlSentence(const Comparison& control);
+// Which training sets and encoders the intervals speak of; what the folds differ by.
+std::string ScopeSentence(const StudyPlan& plan, const Analysis& analysis);
 std::string FloorSentence(const NoiseFloor& floor, eval::Metric metric);
 
 // How tables call an arm.

@@ -2,6 +2,7 @@
 // Tables of seeds x patients from the pixel counts of the runs.
 #include <fmt/format.h>
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "core/base/error.h"
@@ -17,6 +18,7 @@ using eval::Metric;
 // The test images of one arm, level and seed, of all folds.
 struct SeedRun {
   std::vector<eval::ImageCounts> best, last;
+  std::map<std::string, int64_t> fold_of;  // patient -> who tests it
   size_t folds = 0;
 };
 using Runs = std::map<int64_t, SeedRun>;  // by seed
@@ -31,11 +33,23 @@ Runs RunsOf(const StudyPlan& plan, const Results& results, const std::string& ar
     }
     SeedRun& run = runs[job.seed];
     ++run.folds;
+    for (const auto& image : results[i]->test) run.fold_of[image.patient] = job.fold;
     run.best.insert(run.best.end(), results[i]->test.begin(), results[i]->test.end());
     run.last.insert(run.last.end(), results[i]->test_last.begin(), results[i]->test_last.end());
   }
   std::erase_if(runs, [&](const auto& entry) { return entry.second.folds < plan.splits.size(); });
   return runs;
+}
+
+// Scores lie in [0, 1]; Student's width does not know that.
+core::Interval ScoreInterval(const core::SeedPatientTable& scores,
+                             const core::BootstrapOptions& bootstrap) {
+  core::Interval interval = core::StudentInterval(scores, {}, bootstrap);
+  if (!std::isnan(interval.low)) {
+    interval.low = std::max(0.0, interval.low);
+    interval.high = std::min(1.0, interval.high);
+  }
+  return interval;
 }
 
 Cell MakeCell(const StudyOptions& options, const std::string& arm, const Runs& runs,
@@ -63,6 +77,8 @@ Cell MakeCell(const StudyOptions& options, const std::string& arm, const Runs& r
                             "use one split for the whole study: delete runs/ and start again");
     }
     cell.patients = names;
+    cell.folds.clear();
+    for (const std::string& name : names) cell.folds.push_back(run.fold_of.at(name));
     cell.dice.push_back(dice);
     cell.iou.push_back(iou);
     for (int c = 0; c < classes; ++c) {
@@ -79,8 +95,8 @@ Cell MakeCell(const StudyOptions& options, const std::string& arm, const Runs& r
     cell.class_iou.push_back(core::Mean(class_iou[static_cast<size_t>(c)]));
   }
   const core::BootstrapOptions bootstrap{.draws = static_cast<int>(options.bootstrap_draws)};
-  cell.dice_interval = core::StudentInterval(cell.dice, {}, bootstrap);
-  cell.iou_interval = core::StudentInterval(cell.iou, {}, bootstrap);
+  cell.dice_interval = ScoreInterval(cell.dice, bootstrap);
+  cell.iou_interval = ScoreInterval(cell.iou, bootstrap);
   cell.dice_sd = core::StandardDeviation(core::RowMeans(cell.dice, {}));
   cell.micro_dice = core::Mean(micro_dice);
   cell.micro_iou = core::Mean(micro_iou);

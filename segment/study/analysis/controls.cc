@@ -101,13 +101,39 @@ std::string FloorSentence(const NoiseFloor& floor, eval::Metric metric) {
       floor.repeats == 1 ? "" : "s");
 }
 
+std::string ScopeSentence(const StudyPlan& plan, const Analysis& analysis) {
+  const bool folds = plan.splits.size() > 1;
+  std::string text = fmt::format(
+      "Seeds vary label subset, head, order and augmentation; {}. The intervals reach to other "
+      "patients and seeds, with {}; another pretraining may differ.",
+      folds ? "each fold has one training set and one encoder an arm"
+            : "there is one training set and one encoder an arm",
+      folds ? "the training sets and encoders of these folds" : "this training set and encoder");
+  if (!folds || analysis.comparisons.empty() || !analysis.comparisons.front().primary) return text;
+  const Comparison& c = analysis.comparisons.front();
+  std::vector<std::string> each;
+  for (const double fold : c.by_fold) each.push_back(fmt::format("{:+.3f}", fold));
+  return text +
+         fmt::format(
+             " The primary difference by fold: {}; taken as a sample of {} training sets and "
+             "encoders, 95 % interval {}. Folds share training patients, which none of the "
+             "intervals can show (Bengio and Grandvalet, JMLR 5 (2004)).",
+             fmt::join(each, ", "), c.by_fold.size(), Interval(c.fold_interval));
+}
+
 std::string ControlSentence(const Comparison& control) {
+  const std::string numbers =
+      fmt::format("{:+.3f}, 95 % interval {}, p = {:.3g}", control.interval.estimate,
+                  Interval(control.interval), control.p);
+  if (control.by_seed.size() < core::kSeedsForVerdict) {
+    return fmt::format("random against random with other heads: too few seeds to tell ({}).",
+                       numbers);
+  }
   const bool differs = control.p < 0.05 && control.interval.Excludes(0);
   return fmt::format(
-      "random against random with other heads: {} ({:+.3f}, 95 % interval {}, p = {:.3g}).{}",
-      differs ? "a difference" : "no difference", control.interval.estimate,
-      Interval(control.interval), control.p,
-      differs ? " One control in thirty or so does so by chance; if others do too, the seeds are "
+      "random against random with other heads: {} ({}).{}",
+      differs ? "a difference" : "no difference", numbers,
+      differs ? " One control in twenty or so does so by chance; if others do too, the seeds are "
                 "not exchangeable and no verdict of this study should be believed."
               : "");
 }

@@ -32,7 +32,10 @@ std::string NeededSentence(const core::NeededSize& needed, const Comparison& c) 
         "{} patients: nothing that can be had.",
         c.interval.estimate, core::kMaxNeededSeeds, core::kMaxNeededPatients);
   }
-  if (needed.seeds == 0) ways += "; more seeds alone would not do";
+  if (needed.seeds == 0) {
+    ways +=
+        fmt::format("; {} seeds, the most that a study takes, would not do", core::kMaxNeededSeeds);
+  }
   return fmt::format(" To show a difference of this size with {:.0f} % power would take {}.",
                      100 * kPower, ways);
 }
@@ -78,7 +81,8 @@ void JudgeStudy(const StudyPlan& plan, const PrimaryComparison& primary, Analysi
                     patients, seeds, seeds == 1 ? "" : "s");
     return;
   }
-  core::Evidence evidence{c.interval, {}, analysis->floor.difference};
+  const bool measured = analysis->floor.repeats > 0;
+  core::Evidence evidence{c.interval, {}, measured ? analysis->floor.difference : std::nan("")};
   evidence.test.p = c.p;
   evidence.test.n = static_cast<int>(
       std::count_if(c.by_seed.begin(), c.by_seed.end(), [](double d) { return !std::isnan(d); }));
@@ -109,8 +113,9 @@ void JudgeStudy(const StudyPlan& plan, const PrimaryComparison& primary, Analysi
                       patients, seeds, c.p);
       if (c.p < 0.05 && c.interval.Excludes(0)) {
         analysis->verdict_sentence +=
-            fmt::format(" The difference is no larger than the noise floor, {:.4f}.",
-                        analysis->floor.difference);
+            measured ? fmt::format(" The difference is no larger than the noise floor, {:.4f}.",
+                                   analysis->floor.difference)
+                     : " The noise floor was not measured: study.repeats = 1 does.";
         return;
       }
       if (c.variance.patients < 2 || c.variance.seeds < 2) return;

@@ -74,6 +74,8 @@ Json ComparisonJson(const Comparison& c) {
           {"primary", c.primary},
           {"difference", IntervalJson(c.interval)},
           {"by_seed", c.by_seed},
+          {"by_fold", c.by_fold},
+          {"difference_over_folds", IntervalJson(c.fold_interval)},
           {"p", c.p},
           {"smallest_possible_p", c.smallest_p},
           {"p_holm", exploratory ? Json(c.p_holm) : Json(nullptr)},
@@ -273,16 +275,17 @@ std::string Summary(const StudyOptions& options, const StudyPlan& plan, const An
   text += fmt::format("**{}**\n\n", analysis.verdict_sentence);
   text += fmt::format(
       "Scores are per patient (macro over {} test patients, {} images), mean over foreground "
-      "classes and {} seed(s), best checkpoint by validation; 95 % intervals by a crossed "
-      "bootstrap "
-      "over patients and seeds, widened to Student's width.\n\n",
+      "classes and {} seed(s), best checkpoint by validation Dice; 95 % intervals by a crossed "
+      "bootstrap over patients and seeds, widened to Student's width.\n\n",
       analysis.test_patients, analysis.test_images, options.seeds);
   text += ScoreTable(plan, analysis) + "\n" + DifferenceTable(plan, analysis) + "\n";
+  text += ScopeSentence(plan, analysis) + "\n\n";
   text += FloorSentence(analysis.floor, ParsePrimary(options.primary).metric) + "\n\n";
   if (analysis.control) text += "A/A control: " + ControlSentence(*analysis.control) + "\n\n";
   for (const LabelSaving& saving : analysis.savings) {
-    text += fmt::format("{} reaches {}'s score with all labels ({:.3f}) with {}.\n\n",
-                        ArmLabel(plan, saving.arm), ArmLabel(plan, saving.reference), saving.target,
+    text += fmt::format("{} reaches {}'s {} with all labels ({:.3f}) with {}.\n\n",
+                        ArmLabel(plan, saving.arm), ArmLabel(plan, saving.reference),
+                        eval::MetricName(ParsePrimary(options.primary).metric), saving.target,
                         SavingWords(saving));
   }
   for (const Arm& arm : plan.arms) {

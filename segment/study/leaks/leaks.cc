@@ -121,6 +121,7 @@ std::string LeakFactsJson(const LeakFacts& facts) {
                                        {"copies_inside", facts.copies_inside},
                                        {"tiles", facts.tiles},
                                        {"blank_tiles", facts.blank_tiles},
+                                       {"tiles_key", facts.tiles_key},
                                        {"closest", facts.closest}};
   return root.dump(1) + "\n";
 }
@@ -134,6 +135,7 @@ LeakFacts ReadLeakFacts(const std::filesystem::path& path) {
     facts.copies_inside = root.at("copies_inside");
     facts.tiles = root.at("tiles");
     facts.blank_tiles = root.at("blank_tiles");
+    facts.tiles_key = root.value("tiles_key", "");
     facts.closest = root.at("closest");
     return facts;
   } catch (const nlohmann::json::exception&) {

@@ -18,6 +18,7 @@ struct LeakFacts {
   int64_t images = 0, blank_images = 0;
   int64_t copies_inside = 0;  // pairs of copies that lie in one part of every split: allowed
   int64_t tiles = 0, blank_tiles = 0;  // of the pretraining data, compared with held-out images
+  std::string tiles_key;               // which tiles these were
   double closest = 0;  // largest resemblance below the threshold across parts, or tile and image
 };
 

@@ -184,6 +184,24 @@ void StudyOptions::Check() const {
     throw ConfigError("split.file and study.folds cannot be had together",
                       "a split file says one split; leave study.folds out");
   }
+  for (const auto& [key, file] : {std::pair{"weights.ssl", &ssl},
+                                  std::pair{"weights.ssl_from_imagenet", &ssl_from_imagenet}}) {
+    if (folds <= 1 || file->empty() || file->find("{fold}") != std::string::npos) continue;
+    throw ConfigError(
+        fmt::format("{} = {} is one encoder for {} folds: whichever patients it was pretrained "
+                    "without, other folds test it on patients that it may have seen",
+                    key, *file, folds),
+        "give each fold its own, with {fold} in the name, or let the study pretrain: [ssl]");
+  }
+  const SegmentOptions none;
+  if (segment.init != none.init || segment.freeze != none.freeze || segment.seed != none.seed) {
+    throw ConfigError(
+        fmt::format("a study sets {} itself", segment.init != none.init       ? "model.init"
+                                              : segment.freeze != none.freeze ? "train.freeze"
+                                                                              : "seed"),
+        "leave it out: arms say where models start and what is frozen, study.seeds counts seeds "
+        "from 0");
+  }
   const std::vector<Arm> known = ResolveArms(*this);  // unknown names throw
   std::vector<std::string> names;
   for (const Arm& arm : known) names.push_back(arm.name);

@@ -79,7 +79,11 @@ void AddFacts(const ReportInput& in, core::HtmlPage* page) {
       {"folds", in.plan.splits.size() > 1 ? fmt::format("{}", in.plan.splits.size())
                                           : std::string("none: one split")},
       {"config.toml", Hash(in.folder / "config.toml")}};
-  if (in.plan.splits.size() == 1) facts.emplace_back("split.json", Hash(in.folder / "split.json"));
+  for (size_t fold = 0; fold < in.plan.splits.size(); ++fold) {
+    const std::string name =
+        in.plan.splits.size() > 1 ? fmt::format("fold{}/split.json", fold) : "split.json";
+    facts.emplace_back(name, Hash(in.folder / name));
+  }
   for (const auto& fact : in.extras.facts) facts.push_back(fact);
   page->AddFacts(facts);
 }
@@ -128,8 +132,8 @@ void AddPretraining(const ReportInput& in, core::HtmlPage* page) {
     if (series.x.size() < 2) continue;
     core::LineChart chart{
         .title = name, .x_title = "step", .y_title = name, .series = {series}, .height = 240};
-    page->AddFigure(chart.Svg(),
-                    fmt::format("{} of the pretraining on the train patients' tiles", name));
+    page->AddFigure(chart.Svg(), fmt::format("{} of the pretraining on the train patients' tiles{}",
+                                             name, in.plan.splits.size() > 1 ? " of fold 0" : ""));
   }
 }
 
@@ -159,8 +163,9 @@ void AddLearningCurves(const ReportInput& in, core::HtmlPage* page) {
       }
       chart.series.push_back(std::move(series));
     }
-    page->AddFigure(chart.Svg(),
-                    fmt::format("Mean over {} seeds; the band spans the seeds", in.options.seeds));
+    page->AddFigure(chart.Svg(), in.plan.splits.size() > 1
+                                     ? "Mean over finished models; the band spans seeds and folds"
+                                     : "Mean over finished models; the band spans the seeds");
   }
   AddTransfer(in, page);
 }
@@ -194,9 +199,10 @@ void AddLabelCurve(const ReportInput& in, core::HtmlPage* page) {
       "differ is told by the paired differences below, not by whether the bands overlap.");
   std::vector<std::string> items;
   for (const LabelSaving& saving : in.analysis.savings) {
-    items.push_back(fmt::format("**{}** reaches {}'s score with all labels ({:.3f}) with {}",
+    items.push_back(fmt::format("**{}** reaches {}'s {} with all labels ({:.3f}) with {}",
                                 ArmLabel(in.plan, saving.arm), ArmLabel(in.plan, saving.reference),
-                                saving.target, SavingWords(saving)));
+                                eval::MetricName(in.primary.metric), saving.target,
+                                SavingWords(saving)));
   }
   if (!items.empty()) page->AddList(items);
 }

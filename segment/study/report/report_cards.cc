@@ -48,17 +48,12 @@ void AddSureness(const ReportInput& in, core::HtmlPage* page) {
   if (!analysis.comparisons.empty() && analysis.comparisons.front().primary) {
     items.push_back("**Spread.** " + SpreadSentence(analysis.comparisons.front()));
   }
-  if (in.plan.splits.size() > 1) {
-    items.push_back(fmt::format(
-        "**Folds.** Every patient is tested once, by models of the fold that held it out. The {} "
-        "folds share training patients, which no interval over patients and seeds can show (Bengio "
-        "and Grandvalet, JMLR 5 (2004)).",
-        in.plan.splits.size()));
-  }
+  items.push_back("**Scope.** " + ScopeSentence(in.plan, analysis));
   items.push_back(
       fmt::format("**Test images.** Read twice by each model, with its best and with its last "
                   "state; the best is "
-                  "chosen by validation. {} models were scored on them, none was chosen by them.",
+                  "chosen by validation Dice, tuning and transfer too go by Dice. {} models were "
+                  "scored on them, none was chosen by them.",
                   std::count_if(in.plan.jobs.begin(), in.plan.jobs.end(),
                                 [](const Job& job) { return job.role != JobRole::kTune; })));
   page->AddList(items);
@@ -177,15 +172,18 @@ void AddSplitCard(const ReportInput& in, core::HtmlPage* page) {
         "copies lie inside one part",
         leaks.images, leaks.closest, kCopyThreshold, leaks.copies_inside));
     if (leaks.tiles > 0) {
-      items.push_back(
-          fmt::format("Pretraining left out all tiles of validation and test patients; the {} "
-                      "tiles it used were "
-                      "compared with the held-out images ({} blank ones cannot be told apart)",
-                      leaks.tiles, leaks.blank_tiles));
+      items.push_back(fmt::format(
+          "Pretraining left out all tiles of ssl.data that ssl.patients gives to "
+          "validation and test patients{}; the {} tiles it used were compared with the "
+          "held-out images ({} blank ones cannot be told apart)",
+          in.plan.splits.size() > 1 ? ", in each fold" : "", leaks.tiles, leaks.blank_tiles));
     }
   }
   for (const Arm& arm : in.plan.arms) {
-    if (arm.init == "random" || !arm.skipped.empty() || !in.extras.pretrain_run.empty()) continue;
+    if (arm.init == "random" || !arm.skipped.empty()) continue;
+    const std::string made = std::filesystem::weakly_canonical(in.folder).string() + "/";
+    if (std::filesystem::weakly_canonical(arm.init).string().rfind(made, 0) == 0)
+      continue;  // by this study
     items.push_back(fmt::format(
         "**{}** starts from a file that was given: what it was trained on is not known here",
         arm.label));
