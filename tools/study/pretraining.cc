@@ -83,6 +83,10 @@ class PatientTable {
                     "add a row for it: a test patient's tiles must not slip into pretraining");
   }
 
+  // Whether a row has this name, folder and extension aside.
+  bool Names(const std::string& stem) const { return stems_.contains(stem); }
+
+ private:
   // Nothing where no row fits.
   std::optional<std::string> Find(const std::string& name, const std::string& group) const {
     for (const std::string& key : {name, group}) {
@@ -97,7 +101,6 @@ class PatientTable {
                     "write the rows' names as paths below ssl.data, with extension");
   }
 
- private:
   std::string path_;
   std::map<std::string, std::string> names_;            // as written -> patient
   std::map<std::string, std::set<std::string>> stems_;  // without folder and extension -> patients
@@ -128,23 +131,22 @@ HeldOut HeldOutOf(const segment::MaskDataset& data, const segment::ImageSplit& s
   return held_out;
 }
 
-// Pictures that are said to be of other patients must be of none that the tables know.
+// Pictures that are said to be of other patients must be no slides or pictures that the tables
+// know. Patient ids are not compared: every data set has a patient 8.
 void CheckOthers(const engine::ImageSource& others, const PatientTable& patients,
                  const segment::MaskDataset& data, const std::string& path) {
   std::set<std::string> known;
   for (const segment::MaskItem& item : data.items()) {
-    known.insert(item.patient);
     known.insert(item.name);
     if (!item.slide.empty()) known.insert(item.slide);
   }
   for (int64_t i = 0; i < others.size(); ++i) {
-    const std::string group = others.group(i), name = others.name(i);
-    if (!known.contains(group) && !patients.Find(name, group)) continue;
+    const std::string name = others.name(i);  // below the folder; of a tile: STORE#ROW
+    const std::string stem = fs::path(name.substr(0, name.rfind('#'))).stem().string();
+    if (!known.contains(stem) && !patients.Names(stem)) continue;
     throw DataError(
-        fmt::format("ssl.others = {} is for other patients, but {} ({}) is known to the study",
-                    path, group, name),
-        "tiles of the study's patients belong into ssl.data; if it is another patient's, rename "
-        "it");
+        fmt::format("ssl.others = {} is for other patients, but the study knows {}", path, name),
+        "tiles of the study's patients belong into ssl.data; rename it if it is another's");
   }
 }
 
