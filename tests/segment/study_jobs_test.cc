@@ -25,6 +25,7 @@ class RunJobsTest : public ::testing::Test {
     testing::MakeMaskData(temp_ / "data", 6, 1, 16);
     core::WriteFileAtomic(temp_ / "ssl.pth", "weights");
     options_ = TwoArms(2);
+    options_.repeats = 0;
     options_.ssl = (temp_ / "ssl.pth").string();
     options_.segment.data.data = (temp_ / "data").string();
     data_ = std::make_unique<MaskDataset>(options_.segment.data);

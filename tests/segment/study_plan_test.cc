@@ -113,6 +113,7 @@ class PlanTest : public ::testing::Test {
     return static_cast<size_t>(std::count_if(plan.jobs.begin(), plan.jobs.end(),
                                              [&](const Job& job) { return job.role == role; }));
   }
+  PlanTest() { options_.repeats = 0; }
   StudyOptions options_ = TwoArms(3);
 };
 

@@ -152,5 +152,63 @@ TEST_F(StudyTest, LeaksEndTheStudyBeforeAnythingIsTrained) {
   EXPECT_FALSE(fs::exists(temp_ / "leak" / "runs"));
 }
 
+// Ways in which a test patient's tiles could slip into pretraining.
+TEST_F(StudyTest, TilesOfHeldOutPatientsAreNeverPretrainedOn) {
+  auto refused = [&](const std::string& out, std::vector<std::string> more,
+                     const std::string& words) {
+    const Outcome outcome = RunEosin(Start(out, std::move(more)));
+    EXPECT_NE(outcome.exit_code, 0) << out;
+    EXPECT_THAT(outcome.output, ::testing::HasSubstr(words)) << out;
+    EXPECT_FALSE(fs::exists(temp_ / out / "ssl")) << out;
+  };
+  const std::string data = (temp_ / "data").string();
+  refused("others", {"ssl.others=1:" + data + "/images"}, "is for other patients, but the study");
+  const std::string table = core::ReadFile(temp_ / "data" / "patients.csv");
+  core::WriteFileAtomic(temp_ / "two.csv", table + "p1_0,p2\n");
+  refused("two", {"ssl.patients=" + (temp_ / "two.csv").string()}, "and to patient");
+  // Pictures of equal names in the folders of six patients.
+  std::string by_path = "name,patient_id\n";
+  for (int p = 0; p < 6; ++p) {
+    for (int k = 0; k < 2; ++k) {
+      const std::string name = fmt::format("p{}/t{}.png", p, k);
+      core::MakeFolder((temp_ / "tiles" / name).parent_path());
+      fs::copy_file(temp_ / "data" / "images" / fmt::format("p{}_{}.png", p, k),
+                    temp_ / "tiles" / name);
+      by_path += fmt::format("{},p{}\n", name, p);
+    }
+  }
+  core::WriteFileAtomic(temp_ / "path.csv", by_path);
+  core::WriteFileAtomic(temp_ / "stem.csv", "name,patient_id\na/t0.png,p0\nb/t0.png,p1\n");
+  const std::string tiles = "ssl.data=" + (temp_ / "tiles").string();
+  refused("stem", {tiles, "ssl.patients=" + (temp_ / "stem.csv").string()},
+          "may be of the patients");
+  const Outcome outcome =
+      RunEosin(Start("path", {tiles, "ssl.patients=" + (temp_ / "path.csv").string(),
+                              "study.seeds=1", "study.fractions=0.5", "study.tune="}));
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.output;
+  // Two tiles of each patient who trains, none of the others.
+  const auto split = nlohmann::json::parse(core::ReadFile(temp_ / "path" / "split.json"));
+  const size_t train = split.at("train").at("patients").size();
+  EXPECT_THAT(outcome.output,
+              ::testing::HasSubstr(fmt::format("pretraining on {} tiles of {} slides; "
+                                               "{} slides",
+                                               2 * train, 2 * train, 12 - 2 * train)));
+}
+
+TEST_F(StudyTest, SettingsThatStudiesDecideThemselvesAreRefused) {
+  for (const char* key : {"train.freeze=layer2", "seed=7"}) {
+    const Outcome outcome = RunEosin(Start("own", {key}));
+    EXPECT_EQ(outcome.exit_code, 2) << key;
+    EXPECT_THAT(outcome.output, ::testing::HasSubstr("a study sets")) << key;
+  }
+  const Outcome one = RunEosin(Start("one", {"study.folds=2", "weights.ssl=encoder.pth"}));
+  EXPECT_EQ(one.exit_code, 2);
+  EXPECT_THAT(one.output, ::testing::HasSubstr("is one encoder for 2 folds"));
+  const Outcome skipped = RunEosin(
+      Start("no", {"study.arms=random,imagenet", "study.primary=imagenet-random@0.5:dice"}));
+  EXPECT_EQ(skipped.exit_code, 2);
+  EXPECT_THAT(skipped.output, ::testing::HasSubstr("needs the arm imagenet"));
+}
+
 }  // namespace
 }  // namespace eosin
