@@ -18,6 +18,7 @@
 #include "engine/data/mixed_source.h"
 #include "pretrain/data.h"
 #include "pretrain/trainer.h"
+#include "segment/data/patients.h"
 
 namespace eosin::tools {
 namespace {
@@ -43,11 +44,12 @@ std::map<std::string, std::string> ReadSslPatients(const std::string& path) {
   }
   std::map<std::string, std::string> patients;
   for (const auto& row : table.rows) {
-    const std::string& name = row[static_cast<size_t>(slide)];
-    patients[name] = patients[fs::path(name).stem().string()] = row[static_cast<size_t>(patient)];
+    const std::string name = segment::Trimmed(row[static_cast<size_t>(slide)]);
+    patients[name] = patients[fs::path(name).stem().string()] =
+        segment::Trimmed(row[static_cast<size_t>(patient)]);
   }
   for (const auto& row : table.rows) {
-    const std::string& id = row[static_cast<size_t>(patient)];
+    const std::string id = segment::Trimmed(row[static_cast<size_t>(patient)]);
     const auto [entry, fresh] = patients.try_emplace(id, id);
     if (fresh || entry->second == id) continue;
     throw DataError(fmt::format("{} names {} as a patient and as a slide of patient {}", path, id,
@@ -66,6 +68,10 @@ struct SslTiles {
 SslTiles OpenTrainTiles(const StudySetup& setup, const segment::MaskDataset& data,
                         const segment::ImageSplit& split) {
   const auto patients = ReadSslPatients(setup.ssl_patients);
+  std::set<std::string> ids;
+  for (const auto& [name, patient] : patients) ids.insert(patient);
+  for (const segment::MaskItem& item : data.items()) ids.insert(item.patient);
+  segment::CheckPatientIds(ids, "ssl.patients, or data,");
   std::set<std::string> held_out;
   std::map<std::string, std::string> held_out_slides;  // slide -> image
   for (const auto* part : {&split.val, &split.test}) {
@@ -80,7 +86,7 @@ SslTiles OpenTrainTiles(const StudySetup& setup, const segment::MaskDataset& dat
   std::set<std::string> kept, left_out;
   for (int64_t i = 0; i < ssl.source->size(); ++i) {
     const std::string group = ssl.source->group(i);
-    const auto patient = patients.find(group);
+    const auto patient = patients.find(segment::Trimmed(group));
     if (patient == patients.end()) {
       throw DataError(fmt::format("{} ({}) has no patient in {}", group, ssl.source->name(i),
                                   setup.ssl_patients),
