@@ -63,9 +63,9 @@ Split MakeSplit(const segment::MaskDataset& data, const segment::SplitOptions& o
         "the model ({}): the scores are not those of unseen patients",
         published.shared.size(), fmt::join(published.shared, ", ")));
   }
-  // Patients are shared; the same picture twice is still a mistake.
+  // Patients, and so slides, are shared; the same picture twice is still a mistake.
   std::vector<segment::MaskItem> items = data.items();
-  for (segment::MaskItem& item : items) item.patient = item.name;
+  for (segment::MaskItem& item : items) item.patient = item.name, item.slide = "";
   segment::CheckNoLeak(items, hashes, split.parts);
   return split;
 }

@@ -77,13 +77,19 @@ int64_t ConfusionMatrix::truth_total(int c) const {
   return sum;
 }
 
+int64_t ConfusionMatrix::predicted_total(int c) const {
+  int64_t sum = 0;
+  for (int t = 0; t < classes_; ++t) sum += count(t, c);
+  return sum;
+}
+
 ClassScores ConfusionMatrix::Scores(int c) const {
-  int64_t predicted = 0;
-  for (int t = 0; t < classes_; ++t) predicted += count(t, c);
-  const int64_t truth = truth_total(c);
+  const int64_t truth = truth_total(c), predicted = predicted_total(c);
   const int64_t both = count(c, c);
-  return {Ratio(both, truth + predicted - both), Ratio(2 * both, truth + predicted),
-          Ratio(both, predicted), Ratio(both, truth)};
+  // A miss has no predicted pixel to be precise about; n/a would leave it out of the macro mean.
+  const double precision = predicted == 0 && truth > 0 ? 0.0 : Ratio(both, predicted);
+  return {Ratio(both, truth + predicted - both), Ratio(2 * both, truth + predicted), precision,
+          Ratio(both, truth)};
 }
 
 double ConfusionMatrix::Score(Metric metric, int c) const {

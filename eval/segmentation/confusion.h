@@ -31,9 +31,11 @@ class ConfusionMatrix {
   int64_t count(int truth, int predicted) const { return counts_[index(truth, predicted)]; }
   int64_t total() const;
   int64_t truth_total(int c) const;
+  int64_t predicted_total(int c) const;
 
   // dice = 2TP / (2TP + FP + FN), iou = TP / (TP + FP + FN): n/a where the class is in neither.
-  // precision = TP / (TP + FP): n/a where never predicted; recall: n/a where never in the truth.
+  // precision = TP / (TP + FP): 0 where the class is in the truth and never predicted
+  // (scikit-learn's default), n/a where it is in neither; recall: n/a where never in the truth.
   ClassScores Scores(int c) const;
   double PixelAccuracy() const;
   // Mean over the classes that are not n/a; class `skip` (background) is left out; -1 = none.

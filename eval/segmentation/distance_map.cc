@@ -103,12 +103,4 @@ std::vector<int64_t> DistanceMap::Squared(std::span<const Pixel> points) const {
   return result;
 }
 
-std::vector<int64_t> DistanceMap::SquaredMap() const {
-  std::vector<int64_t> map(vertical_.size());
-  for (int y = 0; y < height_; ++y) {
-    Envelope(y, &map[static_cast<size_t>(y) * static_cast<size_t>(width_)]);
-  }
-  return map;
-}
-
 }  // namespace eosin::eval

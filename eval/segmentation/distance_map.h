@@ -26,8 +26,6 @@ class DistanceMap {
   // points need long searches is solved once for all of them, so that the cost stays linear in the
   // pixels and the points.
   std::vector<int64_t> Squared(std::span<const Pixel> points) const;
-  // The same of every pixel, (height, width).
-  std::vector<int64_t> SquaredMap() const;
 
  private:
   // From the pixel outwards along its row, until no parabola can be lower; adds the steps taken.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <type_traits>
 
 #include "core/base/error.h"
 #include "core/stats/summary.h"
@@ -12,14 +13,17 @@
 namespace eosin::eval {
 namespace {
 
-template <typename Key>
-std::vector<ImageScores> PoolBy(const std::vector<ImageScores>& images, Key&& key) {
-  std::map<std::string, ImageScores> pooled;
+const std::string& NameOf(const std::string& id) { return id; }
+const std::string& NameOf(const SlideKey& id) { return id.second; }
+
+template <typename KeyOf>
+std::vector<ImageScores> PoolBy(const std::vector<ImageScores>& images, KeyOf&& key) {
+  std::map<std::decay_t<std::invoke_result_t<KeyOf, const ImageScores&>>, ImageScores> pooled;
   for (const ImageScores& image : images) {
-    const std::string id = key(image);
+    const auto id = key(image);
     const auto [place, is_new] = pooled.try_emplace(id, image);
     if (is_new) {
-      place->second.name = id;
+      place->second.name = NameOf(id);
     } else {
       place->second.Merge(image);
     }
@@ -100,13 +104,19 @@ ImageScores ScoreMasks(const MaskPair& masks, const ScoreOptions& options) {
   for (int c = 0; c < masks.classes; ++c) {
     if (c == masks.background) continue;
     const auto at = static_cast<size_t>(c);
-    scores.detail[at].surface = CompareBoundaries(true_lines[at], seen_lines[at], masks.width,
-                                                  masks.height, mpp, options.tolerance);
+    SurfaceScores& surface = scores.detail[at].surface;
+    surface = CompareBoundaries(true_lines[at], seen_lines[at], masks.width, masks.height, mpp,
+                                options.tolerance);
+    const bool is_true = scores.counts.truth_total(c) > 0;
+    const bool is_seen = scores.counts.predicted_total(c) > 0;
+    surface.missed = is_true && !is_seen;
+    surface.spurious = is_seen && !is_true;
+    const Objects truth = TrueObjects(masks, c);
     Objects predicted =
         ConnectedObjects(masks.prediction, masks.width, masks.height, static_cast<uint8_t>(c));
-    if (has_ignored) RemoveIgnored(masks.truth, masks.ignore, &predicted);
+    if (has_ignored) RemoveIgnored(masks.truth, masks.ignore, truth, &predicted);
     RemoveSmall(min_area, &predicted);
-    scores.detail[at].objects = CompareObjects(TrueObjects(masks, c), predicted, mpp);
+    scores.detail[at].objects = CompareObjects(truth, predicted, mpp);
   }
   return scores;
 }
@@ -115,10 +125,12 @@ std::vector<ImageScores> PoolByPatient(const std::vector<ImageScores>& images) {
   return PoolBy(images, [](const ImageScores& image) { return image.patient; });
 }
 
+SlideKey SlideOf(const ImageScores& image) {
+  return {image.patient, image.slide.empty() ? image.name : image.slide};
+}
+
 std::vector<ImageScores> PoolBySlide(const std::vector<ImageScores>& images) {
-  return PoolBy(images, [](const ImageScores& image) {
-    return image.slide.empty() ? image.name : image.slide;
-  });
+  return PoolBy(images, SlideOf);
 }
 
 ImageScores PoolScores(const std::vector<ImageScores>& images, int classes) {

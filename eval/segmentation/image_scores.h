@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/config/option_set.h"
@@ -40,7 +41,6 @@ struct ImageScores {
   // Throws DataError for other classes. Detail stays only if both have it.
   void Merge(const ImageScores& other);
 };
-using ImageCounts = ImageScores;
 
 // What is compared: row-major (height, width).
 struct MaskPair {
@@ -61,7 +61,12 @@ ConfusionMatrix CountPixels(const MaskPair& masks);
 // counts and detail of one image. Throws DataError where sizes differ or a value is no class.
 ImageScores ScoreMasks(const MaskPair& masks, const ScoreOptions& options);
 
-// Pooled by patient or by slide (images without slide are slides of their own), sorted by id.
+// Patient and slide: two patients may each have a slide "1". An image without slide is a slide of
+// its own, under its own name.
+using SlideKey = std::pair<std::string, std::string>;
+SlideKey SlideOf(const ImageScores& image);
+
+// Pooled by patient or by SlideOf, sorted by id.
 std::vector<ImageScores> PoolByPatient(const std::vector<ImageScores>& images);
 std::vector<ImageScores> PoolBySlide(const std::vector<ImageScores>& images);
 // Everything in one.

@@ -101,14 +101,12 @@ class GlasTerms {
 
 void AddGlas(const Objects& truth, const Objects& predicted, const OverlapLists& of_truth,
              const OverlapLists& of_predicted, double mpp, ObjectScores* scores) {
-  std::vector<bool> found(truth.objects.size(), false);
   for (int p = 1; p <= predicted.count(); ++p) {
     const Overlap partner = Partner(of_predicted[static_cast<size_t>(p - 1)]);
-    if (partner.other == 0 || 2 * partner.area < truth.object(partner.other).area) continue;
+    if (partner.other == 0 || 2 * partner.area <= truth.object(partner.other).area) continue;
     ++scores->right;
-    found[static_cast<size_t>(partner.other - 1)] = true;
   }
-  scores->found = std::count(found.begin(), found.end(), true);
+  scores->found = scores->right;  // no two cover more than half of one
   if (truth.count() == 0 || predicted.count() == 0) return;
   GlasTerms terms(truth, predicted, mpp);
   terms.Add(true, of_truth, &scores->truth_dice, &scores->truth_hausdorff);

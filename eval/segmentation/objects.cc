@@ -2,6 +2,7 @@
 #include "eval/segmentation/objects.h"
 
 #include <algorithm>
+#include <map>
 
 namespace eosin::eval {
 namespace {
@@ -128,22 +129,34 @@ Objects NumberedObjects(std::span<const uint16_t> numbers, int width, int height
   return objects;
 }
 
-void RemoveIgnored(std::span<const uint8_t> ignored, int ignore, Objects* objects) {
-  std::vector<int64_t> lost(objects->objects.size(), 0);
+void RemoveIgnored(std::span<const uint8_t> ignored, int ignore, const Objects& truth,
+                   Objects* predicted) {
+  std::vector<int64_t> lost(predicted->objects.size(), 0);
   bool any = false;
-  for (size_t i = 0; i < objects->label.size(); ++i) {
-    if (ignored[i] != ignore || objects->label[i] == 0) continue;
-    ++lost[static_cast<size_t>(objects->label[i] - 1)];
-    objects->label[i] = 0;
+  for (size_t i = 0; i < predicted->label.size(); ++i) {
+    if (ignored[i] != ignore || predicted->label[i] == 0) continue;
+    ++lost[static_cast<size_t>(predicted->label[i] - 1)];
+    predicted->label[i] = 0;
     any = true;
   }
   if (!any) return;
   std::vector<bool> keep;
   for (size_t k = 0; k < lost.size(); ++k) {
-    keep.push_back(2 * lost[k] <= objects->objects[k].area);
+    keep.push_back(2 * lost[k] <= predicted->objects[k].area);
+    predicted->objects[k].area -= lost[k];
   }
-  Renumber(keep, objects);
-  MeasureObjects(objects->count(), objects);
+  std::map<std::pair<int32_t, int32_t>, int64_t> overlaps;  // of those in question, by true object
+  for (size_t i = 0; i < predicted->label.size(); ++i) {
+    const int32_t k = predicted->label[i], t = truth.label[i];
+    if (k > 0 && t > 0 && !keep[static_cast<size_t>(k - 1)]) ++overlaps[{k, t}];
+  }
+  for (const auto& [pair, overlap] : overlaps) {
+    const auto& [k, t] = pair;
+    const int64_t joined = predicted->object(k).area + truth.object(t).area - overlap;
+    if (2 * overlap > joined) keep[static_cast<size_t>(k - 1)] = true;
+  }
+  Renumber(keep, predicted);
+  MeasureObjects(predicted->count(), predicted);
 }
 
 void RemoveSmall(int64_t min_area, Objects* objects) {

@@ -31,9 +31,12 @@ Objects ConnectedObjects(std::span<const uint8_t> classes, int width, int height
 // One object a number other than 0, connected or not, in ascending order of the numbers.
 Objects NumberedObjects(std::span<const uint16_t> numbers, int width, int height);
 
-// Takes the pixels away at which ignored[i] == ignore; an object that lies in them by more than
-// half is dropped, as PanopticAPI drops predictions on void. Numbers stay in order, without gaps.
-void RemoveIgnored(std::span<const uint8_t> ignored, int ignore, Objects* objects);
+// Takes the pixels away at which ignored[i] == ignore. A predicted object that lost more than half
+// by that is dropped unless what is left has an IoU above 0.5 with a true object: PanopticAPI
+// matches with the void out of the union and forgives only what stays unmatched. Numbers stay in
+// order, without gaps.
+void RemoveIgnored(std::span<const uint8_t> ignored, int ignore, const Objects& truth,
+                   Objects* predicted);
 
 // Drops objects of an area below min_area.
 void RemoveSmall(int64_t min_area, Objects* objects);

@@ -49,6 +49,14 @@ void EachOfObjects(Objects& o, Visit&& visit) {
   visit("spurious", o.spurious);
 }
 
+bool IsEmpty(const ClassDetail& detail) {
+  bool empty = true;
+  const auto look = [&](const char*, const auto& value) { empty = empty && value == 0; };
+  EachOfSurface(detail.surface, look);
+  EachOfObjects(detail.objects, look);
+  return empty;
+}
+
 }  // namespace
 
 Json ScoresToJson(const std::vector<ImageScores>& images) {
@@ -66,7 +74,7 @@ Json ScoresToJson(const std::vector<ImageScores>& images) {
     if (!image.detail.empty()) {
       Json surface = Json::array(), objects = Json::array();
       for (const ClassDetail& detail : image.detail) {
-        if (detail.surface.truth + detail.surface.predicted == 0) {  // background, or absent
+        if (IsEmpty(detail)) {  // background, or absent
           surface.push_back(nullptr);
           objects.push_back(nullptr);
           continue;

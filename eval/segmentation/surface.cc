@@ -119,8 +119,6 @@ SurfaceScores CompareBoundaries(std::span<const Pixel> truth, std::span<const Pi
   SurfaceScores scores;
   scores.truth = static_cast<int64_t>(truth.size());
   scores.predicted = static_cast<int64_t>(predicted.size());
-  scores.missed = !truth.empty() && predicted.empty();
-  scores.spurious = truth.empty() && !predicted.empty();
   if (truth.empty() || predicted.empty()) return scores;
   Frame frame;
   frame.Hold(truth);

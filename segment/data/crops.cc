@@ -9,6 +9,7 @@
 #include "core/base/philox.h"
 #include "engine/augment/apply.h"
 #include "engine/augment/recipe.h"
+#include "segment/predict/mirror.h"
 
 namespace eosin::segment {
 namespace {
@@ -16,6 +17,20 @@ namespace {
 core::PhiloxStream ViewStream(uint64_t seed, int64_t step, int64_t slot, uint32_t view) {
   return {seed, core::DrawPurpose::kView, static_cast<uint32_t>(step), static_cast<uint32_t>(slot),
           view};
+}
+
+// The crop box of an image that does not hold it.
+core::Image Mirrored(const core::Image& image, const engine::ViewParams& view) {
+  core::Image out(static_cast<int>(view.crop_w), static_cast<int>(view.crop_h), image.channels);
+  const auto left = static_cast<int64_t>(view.crop_x), top = static_cast<int64_t>(view.crop_y);
+  for (int y = 0; y < out.height; ++y) {
+    const int from_y = static_cast<int>(Mirror(top + y, image.height));
+    for (int x = 0; x < out.width; ++x) {
+      std::copy_n(image.at(static_cast<int>(Mirror(left + x, image.width)), from_y), image.channels,
+                  out.at(x, y));
+    }
+  }
+  return out;
 }
 
 }  // namespace
@@ -31,21 +46,26 @@ engine::ViewParams DrawCrop(const SegmentOptions& options, int64_t step, int64_t
   const double log_scale =
       std::log(options.scale_min) +
       place.Uniform() * (std::log(options.scale_max) - std::log(options.scale_min));
-  const double side = std::min<double>(static_cast<double>(options.crop) / std::exp(log_scale),
-                                       std::min(width, height));
+  const double side = static_cast<double>(options.crop) / std::exp(log_scale);
   // Whole pixels: at scale 1 a crop is a copy.
   const float box = static_cast<float>(std::max(1.0, std::round(side)));
   view.crop_w = view.crop_h = box;
+  // What a crop may be moved by on each axis; below 0 where it is the larger.
+  const float free_x = static_cast<float>(width) - box, free_y = static_cast<float>(height) - box;
   if (centre) {
     const auto x = static_cast<float>(*centre % static_cast<uint32_t>(width));
     const auto y = static_cast<float>(*centre / static_cast<uint32_t>(width));
     const float half = std::floor(box / 2);
-    view.crop_x = std::clamp(x - half, 0.0f, static_cast<float>(width) - box);
-    view.crop_y = std::clamp(y - half, 0.0f, static_cast<float>(height) - box);
+    view.crop_x = std::clamp(x - half, std::min(0.0f, free_x), std::max(0.0f, free_x));
+    view.crop_y = std::clamp(y - half, std::min(0.0f, free_y), std::max(0.0f, free_y));
     return view;
   }
-  view.crop_x = std::floor(place.Uniform() * (static_cast<float>(width) - box + 1));
-  view.crop_y = std::floor(place.Uniform() * (static_cast<float>(height) - box + 1));
+  const auto start = [&](float free) {
+    const float steps = std::floor(place.Uniform() * (std::abs(free) + 1));
+    return free < 0 ? -steps : steps;
+  };
+  view.crop_x = start(free_x);
+  view.crop_y = start(free_y);
   return view;
 }
 
@@ -84,12 +104,21 @@ CropBatch MakeCropsOf(const MaskDataset& data, const CropPlan& plan, const Segme
   core::ParallelFor(static_cast<int64_t>(indices.size()), options.Workers(), [&](int64_t slot) {
     const auto at = static_cast<size_t>(slot);
     const auto pair = data.Read(batch.indices[at]);
-    const engine::ViewParams view =
+    engine::ViewParams view =
         DrawCrop(options, keys[at].step, keys[at].slot, pair->image.width, pair->image.height,
                  plan.Centre(keys[at].step, keys[at].slot, batch.indices[at]));
-    engine::ViewScratch scratch;
-    engine::ApplyView(pair->image, view, crop, crop, &batch.images[at * pixels * 3], scratch);
-    engine::ApplyMask(pair->mask, view, crop, crop, &batch.masks[at * pixels]);
+    const auto apply = [&](const core::Image& image, const core::Image& mask) {
+      engine::ViewScratch scratch;
+      engine::ApplyView(image, view, crop, crop, &batch.images[at * pixels * 3], scratch);
+      engine::ApplyMask(mask, view, crop, crop, &batch.masks[at * pixels]);
+    };
+    if (static_cast<int>(view.crop_w) <= std::min(pair->image.width, pair->image.height)) {
+      apply(pair->image, pair->mask);
+      return;
+    }
+    const core::Image image = Mirrored(pair->image, view), mask = Mirrored(pair->mask, view);
+    view.crop_x = view.crop_y = 0;
+    apply(image, mask);
   });
   return batch;
 }

@@ -19,9 +19,10 @@
 
 namespace eosin::segment {
 
-// The view of one crop of a width x height image. A crop that would be larger than the image is
-// lowered to its shorter side. With a centre (CropPlan) it lies around that pixel, moved inside the
-// image where it would leave it.
+// The view of one crop of a width x height image. With a centre (CropPlan) it lies around that
+// pixel, moved inside the image where it would leave it. A crop larger than the image keeps its
+// scale and reaches over the edge (crop_x or crop_y below 0): what lies there is the mirrored
+// image, as in PredictImage.
 engine::ViewParams DrawCrop(const SegmentOptions& options, int64_t step, int64_t slot, int width,
                             int height, std::optional<uint32_t> centre = std::nullopt);
 

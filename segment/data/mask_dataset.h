@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/image/image.h"
@@ -46,7 +47,8 @@ class MaskDataset {
   std::shared_ptr<const MaskedImage> Read(int64_t index) const;
 
   // Reads every image once, in parallel. Throws DataError when no mask shows a class but background
-  // (foreground saved as the ignore value, for instance).
+  // (foreground saved as the ignore value, for instance), when some masks of pictures seem to be
+  // 0/255 among 0/1 ones, and when under rule instances no mask numbers its objects.
   const std::vector<ImageClasses>& ClassIndex(int workers) const;
   // Pixels of each class, by image and class.
   const std::vector<std::vector<int64_t>>& ClassPixels(int workers) const;
@@ -64,6 +66,8 @@ class MaskDataset {
  private:
   void Map(const core::Mask16& raw, int64_t index, MaskedImage* pair) const;
   void CheckForeground(const std::vector<ImageClasses>& index) const;
+  void CheckIgnored(const std::vector<ImageClasses>& index) const;
+  void CheckNumbers(const std::vector<std::pair<int, int>>& objects) const;
 
   MaskDataOptions options_;
   const int64_t memory_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
+#include <set>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -19,6 +20,7 @@ using core::DataError;
 using Files = std::map<std::string, fs::path>;  // by stem
 
 const std::vector<std::string> kPictures = {".jpg", ".jpeg", ".png"};
+const std::vector<std::string> kOtherPictures = {".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2"};
 
 bool EndsWith(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
@@ -55,11 +57,18 @@ std::pair<int, int> HeaderSize(const fs::path& path) {
   return {width, height};
 }
 
-std::string PartOf(const std::string& name) {
-  for (const char* part : {"train", "val", "test"}) {
-    if (name.rfind(part, 0) == 0) return part;
+// Pictures that cannot be read must not be left out in silence. One that was converted, with the
+// original beside it, is there.
+void RefuseOtherPictures(const fs::path& folder) {
+  std::set<std::string> read;
+  for (const fs::path& path : core::ListFiles(folder, kPictures, false)) {
+    read.insert(path.stem().string());
   }
-  return "";
+  for (const fs::path& path : core::ListFiles(folder, kOtherPictures, false)) {
+    if (read.contains(path.stem().string())) continue;
+    throw DataError(fmt::format("{} is neither PNG nor JPEG", path.string()),
+                    "convert it, and others like it, to PNG, or move it out of the folder");
+  }
 }
 
 class MaskFolder : public MaskSource {
@@ -96,6 +105,8 @@ class MaskFolder : public MaskSource {
                         "say what masks are called with mask.suffix, for example mask.suffix = "
                         "\"_anno\"");
     }
+    RefuseOtherPictures(image_folder);
+    if (!shared) RefuseOtherPictures(mask_folder);
     for (const fs::path& path : core::ListFiles(image_folder, kPictures, false)) {
       const std::string stem = path.stem().string();
       if (shared && EndsWith(stem, options.suffix)) continue;
@@ -159,7 +170,7 @@ class MaskFolder : public MaskSource {
       const PatientRow& row = table.Of(item.name, "image");
       item.patient = row.patient;
       item.slide = row.slide;
-      if (!row.part.empty()) item.part = PartOf(row.part);
+      if (!row.part.empty()) item.part = row.part;
     }
   }
 

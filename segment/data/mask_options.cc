@@ -61,7 +61,10 @@ void MaskDataOptions::Bind(core::OptionSet& set) {
   set.Add("mask.map", &map,
           {.doc = "for rule map: VALUE=CLASS or FROM-TO=CLASS, class a name, a number or ignore"});
   set.Add("mask.ignore", &ignore,
-          {.doc = "mask value of pixels that do not count; -1 = none", .min = -1, .max = 65535});
+          {.doc = "mask value of pixels that do not count; -1 = none; under rule instances it is a "
+                  "number like any other",
+           .min = -1,
+           .max = 65535});
   set.Add("mask.background", &background,
           {.doc = "class left out of means over classes; -1 = none", .min = -1, .max = 254});
   set.Add("crop.foreground", &crop_foreground,
@@ -88,6 +91,7 @@ std::vector<int16_t> MaskDataOptions::ClassTable() const {
     table[0] = 0;
     return table;  // the value of mask.ignore is an object like any other here
   } else {
+    std::vector<const std::string*> owner(kValues, nullptr);
     for (const std::string& entry : map) {
       const size_t equals = entry.find('=');
       if (equals == std::string::npos) {
@@ -114,7 +118,20 @@ std::vector<int16_t> MaskDataOptions::ClassTable() const {
             fmt::format("mask.map entry \"{}\" names no class", entry),
             fmt::format("the classes are {} (mask.classes), or ignore", fmt::join(classes, ", ")));
       }
-      for (int v = first; v <= last; ++v) table[static_cast<size_t>(v)] = static_cast<int16_t>(c);
+      if (last < first) {
+        throw ConfigError(fmt::format("mask.map entry \"{}\" ends before it begins", entry),
+                          fmt::format("write \"{}-{}={}\"", last, first, target));
+      }
+      for (int v = first; v <= last; ++v) {
+        const auto at = static_cast<size_t>(v);
+        if (owner[at]) {
+          throw ConfigError(fmt::format("mask.map entries \"{}\" and \"{}\" both say what {} is",
+                                        *owner[at], entry, v),
+                            "give every value to one entry");
+        }
+        owner[at] = &entry;
+        table[at] = static_cast<int16_t>(c);
+      }
     }
   }
   if (ignore >= 0 && table[static_cast<size_t>(ignore)] == kUnknownValue) {

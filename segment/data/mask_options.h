@@ -5,7 +5,8 @@
 //   classes    the value is the class; values outside the class list are refused (except ignore)
 //   instances  0 = background, any other value = class 1 (GlaS: one number a gland); the numbers
 //              are kept for scoring
-//   map        an explicit table, mask.map = ["0=background", "255=gland", "7-9=ignore"]
+//   map        an explicit table, mask.map = ["0=background", "255=gland", "7-9=ignore"]; entries
+//              rise and do not overlap
 #pragma once
 
 #include <cstdint>
@@ -33,7 +34,7 @@ struct MaskDataOptions {
   std::vector<std::string> classes{"background", "foreground"};
   std::string rule = "classes";  // classes | instances | map
   std::vector<std::string> map;
-  int64_t ignore = 255;    // mask value and class of pixels that do not count; -1 = none
+  int64_t ignore = 255;    // mask value of pixels that do not count; -1 = none; not of instances
   int64_t background = 0;  // class left out of means over classes; -1 = none
 
   // Where training crops lie: uniformly over the image, unless one of these says otherwise.
@@ -57,7 +58,8 @@ inline constexpr uint8_t kIgnoredPixel = 255;
 //   glas  GlaS (Warwick-QU): instances, 20x at 0.62005 um/px (the challenge's data description),
 //         patients from Grade.csv
 //   dsb   H&E images of the 2018 Data Science Bowl with merged 0/255 nucleus masks: no scale and no
-//         patients are published, so every image counts as its own
+//         patients are published, so every image counts as its own. Nuclei that touch are one true
+//         object, so AJI and PQ are not those of nuclei
 std::vector<std::string> DataPresetNames();
 // Throws ConfigError for other names.
 MaskDataOptions DataPreset(const std::string& name);

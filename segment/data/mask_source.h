@@ -53,14 +53,15 @@ class MaskSource {
 };
 
 // Images paired with masks by stem, headers of all files read. Throws DataError: empty folder,
-// image without mask, mask without image, two files of one stem, JPEG masks, no patient, sizes that
-// differ, unreadable headers. The part comes from the table's column split, else from names that
-// begin with train, val or test, as GlaS' do.
+// image without mask, mask without image, pictures that are neither PNG nor JPEG, two files of one
+// stem, JPEG masks, no patient, sizes that differ, unreadable headers. The part comes from the
+// table's column split, else from names that begin with train, val or test, as GlaS' do.
 std::unique_ptr<MaskSource> OpenMaskFolder(const MaskDataOptions& options);
 
 // Tiles with masks in labels/<mask.labels>, of one .h5 file or all in a folder (recursively);
 // blank and bad tiles are left out. Throws DataError or StoreError: no such labels (those there are
 // named), classes that disagree with the store's, scales that differ, a slide without patient.
+// Parts as above, of the slides' names.
 std::unique_ptr<MaskSource> OpenMaskStores(const MaskDataOptions& options);
 
 // Whether options.data is a store or a folder of stores.

@@ -5,10 +5,12 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/hash.h"
+#include "core/base/text.h"
 #include "core/store/tile_store.h"
 #include "segment/data/mask_source.h"
 #include "segment/data/patients.h"
@@ -64,6 +66,9 @@ class MaskStores : public MaskSource {
       }
       AddStore(options, path, stem, table);
     }
+    std::set<std::string> patients;
+    for (const MaskItem& item : items_) patients.insert(item.patient);
+    if (options.groups.empty()) CheckPatientIds(patients, root.string());
     if (items_.empty()) {
       throw DataError(fmt::format("the stores of {} hold no usable tile", root.string()),
                       "see eosin inspect on them");
@@ -106,11 +111,13 @@ class MaskStores : public MaskSource {
     CheckLabels(options, *store);
     CheckScale(*store);
     const std::string patient = PatientOf(options, *store, stem, table);
+    std::string part = table ? table->Of(stem, "slide").part : "";
+    if (part.empty()) part = PartOf(stem);
     for (int64_t row = 0; row < store->size(); ++row) {
       const core::TileStatus status = store->status(row);
       if (status == core::TileStatus::kBlank || status == core::TileStatus::kBad) continue;
       const std::string name = fmt::format("{}#{}", stem, row);
-      items_.push_back({name, patient.empty() ? name : patient, path, path, stem, ""});
+      items_.push_back({name, patient.empty() ? name : patient, path, path, stem, part});
       places_.push_back({number, row});
     }
   }
@@ -120,7 +127,8 @@ class MaskStores : public MaskSource {
     if (options.groups == "image") return "";  // each tile by its own name
     if (options.groups == "slide") return stem;
     if (table) return table->Of(stem, "slide").patient;
-    if (!store.info().patient.empty()) return store.info().patient;
+    const std::string patient = core::Trimmed(store.info().patient);
+    if (!patient.empty()) return patient;
     throw DataError(fmt::format("slide {} has no patient in its store", stem),
                     "give groups = FILE.csv with columns slide and patient_id (eosin tile takes "
                     "them too), or groups = slide if every slide is of another patient");

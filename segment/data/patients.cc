@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/text.h"
 #include "core/formats/csv.h"
 
 namespace eosin::segment {
@@ -24,9 +25,7 @@ std::string Lower(std::string text) {
 }
 
 std::string Header(const std::string& cell) {
-  const size_t begin = cell.find_first_not_of(" \t");
-  if (begin == std::string::npos) return "";
-  std::string name = Lower(cell.substr(begin, cell.find_last_not_of(" \t") - begin + 1));
+  std::string name = Lower(core::Trimmed(cell));
   std::replace(name.begin(), name.end(), ' ', '_');
   return name;
 }
@@ -53,6 +52,25 @@ std::string Stem(const std::string& name) {
 
 }  // namespace
 
+std::string PartOf(const std::string& name) {
+  const std::string lower = Lower(name);
+  for (const char* part : {"train", "val", "test"}) {
+    if (lower.rfind(part, 0) == 0) return part;
+  }
+  return "";
+}
+
+void CheckPatientIds(const std::set<std::string>& ids, const std::string& where) {
+  std::map<std::string, std::string> by_lower;
+  for (const std::string& id : ids) {
+    const auto [place, is_new] = by_lower.try_emplace(Lower(id), id);
+    if (is_new) continue;
+    throw DataError(fmt::format("{} names the patients {} and {}, which differ in case alone",
+                                where, place->second, id),
+                    "write them alike if they are one patient; else rename one");
+  }
+}
+
 PatientTable::PatientTable(const fs::path& path) : path_(path) {
   const core::CsvTable table = core::ReadCsv(path);
   const int name = Column(table, {"name", "slide", "image"});
@@ -65,11 +83,14 @@ PatientTable::PatientTable(const fs::path& path) : path_(path) {
         "the table of patients needs the columns name (image without extension) or slide, and "
         "patient_id");
   }
+  std::set<std::string> ids;
   for (const auto& cells : table.rows) {
-    const std::string stem = Stem(cells[static_cast<size_t>(name)]);
-    const PatientRow row{cells[static_cast<size_t>(patient)],
-                         part < 0 ? "" : cells[static_cast<size_t>(part)],
-                         slide < 0 ? "" : cells[static_cast<size_t>(slide)]};
+    const auto cell = [&](int column) {
+      return column < 0 ? "" : core::Trimmed(cells[static_cast<size_t>(column)]);
+    };
+    const std::string stem = Stem(cell(name));
+    const PatientRow row{cell(patient), PartOf(cell(part)), cell(slide)};
+    ids.insert(row.patient);
     const auto [place, is_new] = rows_.try_emplace(stem, row);
     if (!is_new && place->second.patient != row.patient) {
       throw DataError(fmt::format("{} gives image {} to patients {} and {}", path.string(), stem,
@@ -82,6 +103,7 @@ PatientTable::PatientTable(const fs::path& path) : path_(path) {
                       "one split an image");
     }
   }
+  CheckPatientIds(ids, path.string());
 }
 
 const PatientRow& PatientTable::Of(const std::string& name, const std::string& what) const {

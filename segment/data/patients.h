@@ -4,22 +4,30 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 
 namespace eosin::segment {
 
 struct PatientRow {
   std::string patient;
-  std::string part;   // column split, e.g. "train"; may be empty
+  std::string part;   // column split by PartOf; may be empty
   std::string slide;  // column slide beside column name; may be empty
 };
 
+// "train", "val" or "test" for names that begin so in any case of letters ("testA"), else empty.
+std::string PartOf(const std::string& name);
+
+// Throws DataError naming two ids that differ in case alone: they would count as two patients.
+void CheckPatientIds(const std::set<std::string>& ids, const std::string& where);
+
 // CSV with the columns name (or slide, or image) and patient_id, and maybe split and slide. Headers
 // are read without case and outer blanks, a blank inside counts as _, so that GlaS' own Grade.csv
-// (" patient ID") serves. Names may carry a file extension.
+// (" patient ID") serves. Cells are read without outer blanks. Names may carry a file extension.
 class PatientTable {
  public:
-  // Throws DataError: a column is missing, a name stands twice with two patients or parts.
+  // Throws DataError: a column is missing, a name stands twice with two patients or parts, two
+  // patients differ in case alone.
   explicit PatientTable(const std::filesystem::path& path);
 
   // Throws DataError when it has no patient; `what` is "image" or "slide".

@@ -51,6 +51,10 @@ void SplitOptions::Check() const {
         fmt::format("split.val = {} and split.test = {} leave nobody to train on", val, test),
         "their sum must stay below 0.95");
   }
+  if (official && !file.empty()) {
+    throw core::ConfigError("split.file and split.official both say who is in which part",
+                            "leave one of them out");
+  }
 }
 
 std::vector<std::string> PatientsOf(const std::vector<MaskItem>& items,
@@ -178,12 +182,13 @@ void CheckNoLeak(const std::vector<MaskItem>& items, const std::vector<MaskDatas
 std::vector<std::vector<int64_t>> NestedSubsets(
     const std::vector<int64_t>& train, const std::vector<std::vector<int64_t>>& class_pixels,
     const std::vector<int64_t>& sizes, uint64_t run_seed,
-    const std::vector<std::string>& class_names) {
+    const std::vector<std::string>& class_names, int64_t background) {
   std::vector<int64_t> order = train;
   core::Shuffle(order, core::PhiloxStream(run_seed, core::DrawPurpose::kSplit, kSubsetDraw, 0));
   // Images that show a class for the first time come first, so that even the smallest subset has
   // every class; the others keep their random order.
   std::vector<bool> shown(class_names.size(), false);
+  if (background >= 0) shown[static_cast<size_t>(background)] = true;  // not asked for
   std::vector<int64_t> first, rest;
   for (const int64_t i : order) {
     bool is_new = false;

@@ -52,12 +52,13 @@ void CheckNoLeak(const std::vector<MaskItem>& items, const std::vector<MaskDatas
                  const ImageSplit& split);
 
 // The first `sizes[k]` training images for each k, smaller inside larger: images are ordered at
-// random by the run seed, with those first that together show every class; a subset never has fewer
-// than needed to show every class. class_pixels[i] belongs to the dataset's image i. A class that
-// no training image shows is DataError.
+// random by the run seed, with those first that together show every class but `background` (-1 =
+// none); a subset never has fewer than needed to show them, so it may be larger than asked for.
+// class_pixels[i] belongs to the dataset's image i. A class that no training image shows is
+// DataError.
 std::vector<std::vector<int64_t>> NestedSubsets(
     const std::vector<int64_t>& train, const std::vector<std::vector<int64_t>>& class_pixels,
     const std::vector<int64_t>& sizes, uint64_t run_seed,
-    const std::vector<std::string>& class_names);
+    const std::vector<std::string>& class_names, int64_t background);
 
 }  // namespace eosin::segment

@@ -11,7 +11,7 @@
 namespace eosin::segment {
 
 // kPixels: counts alone, what choosing a model by validation needs. kAll: boundaries and objects
-// too (eval/segmentation), a few milliseconds for a GlaS image.
+// too (eval/segmentation); bench_segment_data tells what that costs.
 enum class ScoreDetail { kPixels, kAll };
 
 // prediction: classes, 1 channel, the size of pair.image. Distances are in um of the image as read

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/formats/csv.h"
+#include "core/stats/summary.h"
 #include "eval/segmentation/measures.h"
 
 namespace eosin::segment {
@@ -26,7 +27,7 @@ class Csv {
     header.push_back("pixel_accuracy");
     for (const SegmentationMeasure& measure : eval::Measures()) header.emplace_back(measure.name);
     for (const char* name : {"distance_unit", "truth_pixels", "truth_objects", "predicted_objects",
-                             "missed", "spurious"}) {
+                             "missed", "spurious", "objects_missed", "objects_spurious"}) {
       header.emplace_back(name);
     }
     text_ = core::CsvRow(header);
@@ -40,11 +41,12 @@ class Csv {
       row.push_back(DistanceUnit(result_));
       row.push_back(fmt::format("{}", scores.counts.truth_total(c)));
       if (scores.detail.empty() || c == background_) {
-        row.insert(row.end(), 4, "");
+        row.insert(row.end(), 6, "");
       } else {
         const eval::ClassDetail& detail = scores.detail[static_cast<size_t>(c)];
-        for (const int64_t count : {detail.objects.truth, detail.objects.predicted,
-                                    detail.surface.missed, detail.surface.spurious}) {
+        for (const int64_t count :
+             {detail.objects.truth, detail.objects.predicted, detail.surface.missed,
+              detail.surface.spurious, detail.objects.missed, detail.objects.spurious}) {
           row.push_back(fmt::format("{}", count));
         }
       }
@@ -59,9 +61,12 @@ class Csv {
   }
 
   void AddMacro(const std::vector<ImageScores>& patients) {
+    std::vector<double> accuracy;
+    for (const ImageScores& patient : patients) accuracy.push_back(patient.counts.PixelAccuracy());
     for (int c = 0; c <= Classes(); ++c) {
       const int of = c < Classes() ? c : -1;
-      std::vector<std::string> row = Start("macro", "", "", of, result_.test.size(), "");
+      std::vector<std::string> row =
+          Start("macro", "", "", of, result_.test.size(), of < 0 ? Cell(core::Mean(accuracy)) : "");
       for (const SegmentationMeasure& measure : eval::Measures()) {
         row.push_back(Cell(eval::Macro(measure, patients, of, background_)));
       }
@@ -85,7 +90,7 @@ class Csv {
   }
   void End(std::vector<std::string> row) {
     row.push_back(DistanceUnit(result_));
-    row.insert(row.end(), 5, "");
+    row.insert(row.end(), 7, "");
     text_ += core::CsvRow(row);
   }
 
@@ -112,7 +117,9 @@ std::string ScoresCsv(const SegmentResult& result) {
   };
   if (has_slides) {
     for (const ImageScores& slide : eval::PoolBySlide(result.test)) {
-      csv.Add("slide", slide, count([&](const ImageScores& s) { return s.slide == slide.name; }));
+      csv.Add("slide", slide, count([&](const ImageScores& s) {
+                return eval::SlideOf(s) == eval::SlideOf(slide);
+              }));
     }
   }
   const auto patients = eval::PoolByPatient(result.test);

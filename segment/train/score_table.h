@@ -19,8 +19,10 @@ std::string DistanceUnit(const SegmentResult& result);
 //          all; macro: mean over patients
 //   class  every class, and mean = over the classes but background that are not n/a
 // Columns: images, pixel_accuracy (mean rows), every measure of eval::Measures, the unit of
-// distances, truth_pixels, objects of truth and prediction, and the images in which the class was
-// missed (in the truth only) or spurious (in the prediction only). n/a is an empty cell.
+// distances, truth_pixels, objects of truth and prediction, the images in which the class was
+// missed (pixels in the truth only) or spurious (in the prediction only), and the same of its
+// objects (objects_missed, objects_spurious: predicted ones below eval.min_area are none). n/a is
+// an empty cell.
 std::string ScoresCsv(const SegmentResult& result);
 
 // Pixels of all test images: a row a true class, a column a predicted one.

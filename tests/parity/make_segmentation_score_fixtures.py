@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial.distance import directed_hausdorff
 from skimage.measure import label
-from sklearn.metrics import confusion_matrix
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_score, recall_score
 
 OUT = pathlib.Path(sys.argv[1])
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -33,20 +33,19 @@ def number(value):
 # --- boundaries: MedPy's surface (a mask minus its erosion by the cross) and distances
 
 
-def surface(mask):
-    return mask ^ ndimage.binary_erosion(mask, structure=ndimage.generate_binary_structure(2, 1))
+def surface(mask, ignored):
+    """Towards ignored pixels a class has no border: they erode nothing."""
+    cross = ndimage.generate_binary_structure(2, 1)
+    return (mask & ~ignored) & ~ndimage.binary_erosion(mask | ignored, structure=cross)
 
 
-def surface_distances(a, b, spacing):
-    to_b = ndimage.distance_transform_edt(~surface(b), sampling=spacing)
-    return to_b[surface(a)]
-
-
-def boundary_scores(truth, seen, spacing, tolerance):
+def boundary_scores(truth, seen, ignored, spacing, tolerance):
+    truth, seen = surface(truth, ignored), surface(seen, ignored)
     if not truth.any() or not seen.any():
         none = not truth.any() and not seen.any()
         return {"boundary_f1": None if none else 0.0, "hd95": None, "assd": None}
-    t, s = surface_distances(truth, seen, spacing), surface_distances(seen, truth, spacing)
+    t = ndimage.distance_transform_edt(~seen, sampling=spacing)[truth]
+    s = ndimage.distance_transform_edt(~truth, sampling=spacing)[seen]
     recall, precision = (t <= tolerance).mean(), (s <= tolerance).mean()
     f1 = 0.0 if precision + recall == 0 else 2 * precision * recall / (precision + recall)
     return {
@@ -56,7 +55,7 @@ def boundary_scores(truth, seen, spacing, tolerance):
     }
 
 
-# --- objects: the GlaS challenge's evaluation, in the words of its page
+# --- objects: the GlaS challenge's evaluation, as its MATLAB program does it
 
 
 def ids(objects):
@@ -76,17 +75,35 @@ def hausdorff(a, b, spacing):
 
 
 def glas_f1(truth, seen):
-    right, found = 0, set()
-    for s in ids(seen):
-        g = partner(seen == s, truth)
-        if g and ((seen == s) & (truth == g)).sum() / (truth == g).sum() >= 0.5:
-            right += 1
-            found.add(g)
-    precision = right / len(ids(seen)) if ids(seen) else np.nan
-    recall = len(found) / len(ids(truth)) if ids(truth) else np.nan
     if not ids(seen) and not ids(truth):
         return np.nan
-    return 2 * precision * recall / (precision + recall) if right else 0.0
+    tp = 0
+    for s in ids(seen):
+        g = partner(seen == s, truth)
+        if g and ((seen == s) & (truth == g)).sum() / (truth == g).sum() > 0.5:
+            tp += 1
+    fp, fn = len(ids(seen)) - tp, len(ids(truth)) - tp
+    if tp == 0:
+        return 0.0
+    precision, recall = tp / (tp + fp), tp / (tp + fn)
+    return 2 * precision * recall / (precision + recall)
+
+
+def without_ignored(truth, seen, ignored):
+    """PanopticAPI: void is out of the union, and what then matches nothing is forgiven when more
+    than half of it lies in void."""
+    kept = seen.copy()
+    for s in ids(seen):
+        mask = seen == s
+        void = (mask & ignored).sum()
+        ious = []
+        for g in ids(truth):
+            inter = (mask & (truth == g)).sum()
+            ious.append(inter / (mask.sum() + (truth == g).sum() - inter - void))
+        if max(ious, default=0) <= 0.5 and void / mask.sum() > 0.5:
+            kept[mask] = 0
+    kept[ignored] = 0
+    return kept
 
 
 def weighted(own, other, spacing):
@@ -187,6 +204,7 @@ def case(name, truth, seen, classes=2, instances=None, mpp=0.5, tolerance=1.0, m
         "truth": rows(truth), "prediction": rows(seen),
         "confusion": confusion_matrix(truth[valid], seen[valid], labels=range(classes)).tolist(),
     }
+    entry["pixel_accuracy"] = number(accuracy_score(truth[valid], seen[valid]))
     if instances is not None:
         entry["instances"] = rows(instances)
     entry["scores"] = []
@@ -194,16 +212,22 @@ def case(name, truth, seen, classes=2, instances=None, mpp=0.5, tolerance=1.0, m
         t, s = truth == c, seen == c
         objects = instances if instances is not None and c == 1 else label(t, connectivity=2)
         components = label(s, connectivity=2)
+        components = without_ignored(objects, components, ~valid)
         for k in ids(components):
             if (components == k).sum() * mpp * mpp < min_area:
                 components[components == k] = 0
-        scores = boundary_scores(t, s, mpp, tolerance) if valid.all() else {}
-        if valid.all():
-            scores |= object_scores(objects, components, mpp)
+        scores = boundary_scores(t, s, ~valid, mpp, tolerance)
+        scores |= object_scores(objects, components, mpp)
         both = (t & s & valid).sum()
         total = (t & valid).sum() + (s & valid).sum()
         scores["dice"] = number(2 * both / total) if total else None
         scores["iou"] = number(both / (total - both)) if total else None
+        # zero_division is told apart by us: nothing predicted of a class that is there is 0
+        seen_at, true_at = (s & valid).any(), (t & valid).any()
+        p = precision_score(truth[valid], seen[valid], labels=[c], average=None, zero_division=0)[0]
+        r = recall_score(truth[valid], seen[valid], labels=[c], average=None, zero_division=0)[0]
+        scores["precision"] = number(p) if seen_at or true_at else None
+        scores["recall"] = number(r) if true_at else None
         entry["scores"].append(scores)
     return entry
 
@@ -248,6 +272,31 @@ def main():
     seen = shaken(rng, blobs(np.random.default_rng(7), 30, 30, 5, 2, 7)).astype(int)
     truth[5:12, 10:25] = IGNORE
     cases.append(case("ignored", truth, seen))
+    for seed in range(4):  # annotated patches inside ignored pixels, two classes
+        rng = np.random.default_rng(200 + seed)
+        truth, seen = np.zeros((36, 44), int), np.zeros((36, 44), int)
+        for c in (1, 2):
+            objects = blobs(rng, 36, 44, 4, 3, 8)
+            truth[objects > 0] = c
+            seen[shaken(rng, objects)] = c
+        outside = np.ones(truth.shape, bool)
+        for _ in range(3):
+            r, w = rng.integers(0, 24), rng.integers(0, 30)
+            outside[r:r + 14, w:w + 16] = False
+        truth[outside] = IGNORE
+        cases.append(case(f"patches {seed}", truth, seen, classes=3))
+    patch = np.full((16, 14), IGNORE)
+    patch[5:11, 4:10] = 1
+    whole = np.zeros((16, 14), int)
+    whole[2:14, 2:12] = 1
+    cases.append(case("patch of one class", patch, whole))
+    cases.append(case("patch missed", patch, np.zeros((16, 14), int)))
+    split = whole.copy()
+    split[:, 7] = 0
+    cases.append(case("patch split", patch, split))
+    one, halves = np.zeros((4, 12), int), np.zeros((4, 12), int)
+    one[1, 2:6], halves[1, 2:4] = 1, 1
+    cases.append(case("half", one, halves))
     OUT.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"ignore": DIGITS[IGNORE], "cases": cases}, indent=0, separators=(",", ":"))
     (OUT / "scores.json").write_text(text + "\n")

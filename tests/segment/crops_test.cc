@@ -2,6 +2,8 @@
 #include "segment/data/crops.h"
 
 #include <algorithm>
+#include <cmath>
+#include <set>
 
 #include "segment/data/contours.h"
 #include "tests/segment/made_data.h"
@@ -74,12 +76,86 @@ TEST_F(CropsTest, SameInEveryArmAndAtAnyNumberOfWorkers) {
             MakeCrops(*data_, {0, 1, 2}, options_, 0).images);
 }
 
-TEST_F(CropsTest, LargerThanTheImage) {
-  options_.crop = 64;  // of 40 px images: the whole shorter side, enlarged
-  const auto view = DrawCrop(options_, 0, 0, 40, 40);
-  EXPECT_EQ(view.crop_w, 40);
-  EXPECT_EQ(view.crop_x, 0);
-  EXPECT_NO_THROW(MakeCrops(*data_, {0, 1}, options_, 0));
+// At any magnification, reduced crops that reach over the edge (0.5: 64 px of 40) included: where
+// the mask is of one class all around, so is the image.
+TEST_F(CropsTest, MaskFollowsTheImageAtOtherScales) {
+  options_.jitter = options_.hed = options_.blur = 0;
+  for (const double scale : {0.5, 0.8, 1.3, 2.0}) {
+    options_.scale_min = options_.scale_max = scale;
+    int64_t inside = 0, outside = 0, wrong = 0;
+    for (int64_t step = 0; step < 8; ++step) {
+      const CropBatch batch = MakeCrops(*data_, {0, 1, 2, 3, 4, 5}, options_, step);
+      for (size_t slot = 0; slot < 4; ++slot) {
+        const uint8_t* mask = &batch.masks[slot * 32 * 32];
+        const uint8_t* image = &batch.images[slot * 32 * 32 * 3];
+        for (int y = 0; y < 32; ++y) {
+          for (int x = 0; x < 32; ++x) {
+            const int at = y * 32 + x;
+            const bool dark = image[3 * at] < 170;  // half way between disc and ground
+            wrong += dark != (mask[at] == 1);
+            if (x < 2 || y < 2 || x > 29 || y > 29) continue;
+            int ones = 0;
+            for (int k = 0; k < 25; ++k) ones += mask[at + (k / 5 - 2) * 32 + k % 5 - 2] == 1;
+            if (ones % 25 != 0) continue;
+            (ones ? inside : outside) += 1;
+            ASSERT_EQ(dark, ones == 25) << "scale " << scale << " step " << step << " pixel " << at;
+          }
+        }
+      }
+    }
+    EXPECT_GT(inside, 300) << scale;
+    EXPECT_GT(outside, 300) << scale;
+    EXPECT_LT(wrong, 8 * 4 * 32 * 32 / 25) << scale;
+  }
+}
+
+TEST_F(CropsTest, LargerThanTheImageKeepsItsScale) {
+  options_.crop = 64;  // of 40 px images: mirrored at the edges, not enlarged
+  options_.jitter = options_.hed = options_.blur = 0;
+  options_.scale_min = options_.scale_max = 1;
+  std::set<float> places;
+  int compared = 0;
+  for (int64_t step = 0; step < 12; ++step) {
+    const CropBatch batch = MakeCrops(*data_, {0, 1, 2, 3}, options_, step);
+    for (int64_t slot = 0; slot < 4; ++slot) {
+      const auto view = DrawCrop(options_, step, slot, 40, 40);
+      ASSERT_EQ(view.crop_w, 64);
+      ASSERT_LE(view.crop_x, 0);
+      ASSERT_GE(view.crop_x, -24);
+      places.insert(view.crop_x);
+      if (view.hflip || view.vflip || view.rot90) continue;
+      ++compared;
+      const auto pair = data_->Read(batch.indices[static_cast<size_t>(slot)]);
+      const auto mirrored = [](int i) { return i < 0 ? -i : i >= 40 ? 78 - i : i; };
+      for (int y = 0; y < 64; ++y) {
+        for (int x = 0; x < 64; ++x) {
+          const int from_x = mirrored(x + static_cast<int>(view.crop_x));
+          const int from_y = mirrored(y + static_cast<int>(view.crop_y));
+          const size_t at = static_cast<size_t>(slot * 64 * 64 + y * 64 + x);
+          ASSERT_EQ(batch.masks[at], pair->mask.row(from_y)[from_x]);
+          ASSERT_EQ(batch.images[3 * at], pair->image.at(from_x, from_y)[0]);
+        }
+      }
+    }
+  }
+  EXPECT_GT(compared, 0);
+  EXPECT_GT(places.size(), 8u);
+  const auto centred = DrawCrop(options_, 0, 0, 40, 100, 5 * 40 + 20);
+  EXPECT_EQ(centred.crop_x, -12);  // 20 - 32
+  EXPECT_EQ(centred.crop_y, 0);
+}
+
+// The draws of images that hold the crop, as they were before crops could reach over the edge.
+TEST_F(CropsTest, PlacesOfLargerImagesStay) {
+  options_.scale_min = options_.scale_max = 1;
+  for (int64_t slot = 0; slot < 20; ++slot) {
+    core::PhiloxStream place(static_cast<uint64_t>(options_.seed), core::DrawPurpose::kView, 3,
+                             static_cast<uint32_t>(slot), 1);
+    place.Uniform();  // the scale
+    const auto view = DrawCrop(options_, 3, slot, 57, 41);
+    EXPECT_EQ(view.crop_x, std::floor(place.Uniform() * 26));
+    EXPECT_EQ(view.crop_y, std::floor(place.Uniform() * 10));
+  }
 }
 
 TEST_F(CropsTest, StaysInside) {

@@ -174,6 +174,77 @@ TEST_F(MaskDatasetTest, TablesOfPatients) {
   ExpectError([&] { MaskDataset again(options_); }, ExitCode::kUsage, "no slide");
 }
 
+TEST_F(MaskDatasetTest, IdsOfPatientsAreReadWithoutBlanks) {
+  core::WriteFileAtomic(temp_ / "patients.csv",
+                        "name,patient_id,split\np0_0 ,P1, Train\n p0_1.png, P1 ,TRAIN \n"
+                        "p1_0,P2,Test\np1_1,\tP2,test\n");
+  const MaskDataset data(options_);
+  EXPECT_EQ(data.item(0).patient, "P1");
+  EXPECT_EQ(data.item(1).patient, "P1");
+  EXPECT_EQ(data.item(3).patient, "P2");
+  EXPECT_EQ(data.item(1).part, "train");
+  EXPECT_EQ(data.item(2).part, "test");
+  core::WriteFileAtomic(temp_ / "patients.csv",
+                        "name,patient_id\np0_0,P1\np0_1,p1\np1_0,P2\np1_1,P2\n");
+  ExpectError([&] { MaskDataset again(options_); }, ExitCode::kBadInput, "P1 and p1");
+}
+
+TEST_F(MaskDatasetTest, OtherPicturesAreNotLeftOut) {
+  auto open = [&] { MaskDataset data(options_); };
+  core::WriteFileAtomic(temp_ / "images/p9.TIF", "x");
+  ExpectError(open, ExitCode::kBadInput, "p9.TIF is neither");
+  testing::fs::remove(temp_ / "images/p9.TIF");
+  core::WriteFileAtomic(temp_ / "masks/p9.bmp", "x");
+  ExpectError(open, ExitCode::kBadInput, "p9.bmp is neither");
+  testing::fs::remove(temp_ / "masks/p9.bmp");
+  core::WriteFileAtomic(temp_ / "masks/p0_0.bmp", "x");  // the original of a converted one
+  EXPECT_NO_THROW(open());
+}
+
+// Foreground saved as 255 in some masks only.
+TEST_F(MaskDatasetTest, MixedForegroundValues) {
+  auto read_all = [&] {
+    const MaskDataset data(options_);
+    data.ClassPixels(1);
+  };
+  PutValues("p0_1", {0, 255, 255});
+  ExpectError(read_all, ExitCode::kBadInput, "p0_1.png");
+  options_.rule = "map";
+  options_.map = {"0=background", "1=foreground"};  // 255 is ignored by default all the same
+  ExpectError(read_all, ExitCode::kBadInput, "p0_1.png");
+  options_.map.push_back("255=ignore");  // the user's word
+  EXPECT_NO_THROW(read_all());
+  options_.rule = "classes";
+  PutValues("p1_0", {0, 1, 255});  // 255 beside foreground: a warning
+  EXPECT_NO_THROW(read_all());
+}
+
+TEST_F(MaskDatasetTest, InstancesMustBeNumbered) {
+  options_.rule = "instances";
+  auto read_all = [&] {
+    const MaskDataset data(options_);
+    data.ClassPixels(1);
+  };
+  EXPECT_NO_THROW(read_all());  // one disc an image
+  PutValues("p0_1", {255, 0, 255});
+  ExpectError(read_all, ExitCode::kBadInput, "the 2 areas of");
+  PutValues("p1_0", {1, 2});  // objects are numbered somewhere: areas may be one object
+  EXPECT_NO_THROW(read_all());
+}
+
+TEST_F(MaskDatasetTest, HintsNameTheUsersOwnTable) {
+  PutValues("p0_0", {0, 1, 9});
+  options_.rule = "map";
+  options_.map = {"0=background", "1=foreground"};
+  try {
+    MaskDataset(options_).Read(0);
+    FAIL();
+  } catch (const core::Error& error) {
+    EXPECT_THAT(error.hint(),
+                ::testing::HasSubstr("[\"0=background\", \"1=foreground\", \"9=CLASS\"]"));
+  }
+}
+
 TEST_F(MaskDatasetTest, Errors) {
   auto open = [&] { MaskDataset data(options_); };
   auto read_all = [&] {
@@ -191,6 +262,9 @@ TEST_F(MaskDatasetTest, Errors) {
     const std::string keep = options_.data;
     options_.data = other.path().string();
     ExpectError(read_all, ExitCode::kBadInput, "p0_0.png holds the value 255");
+    options_.background = -1;  // class 0 alone is no foreground
+    ExpectError(read_all, ExitCode::kBadInput, "p0_0.png holds the value 255");
+    options_.background = 0;
     options_.ignore = -1;
     ExpectError(read_all, ExitCode::kBadInput, "the value 255, which is no class");
     options_.ignore = 255;
@@ -268,6 +342,9 @@ TEST(MaskDataOptions, RefusesWrongTables) {
   check([](auto& o) { o.rule = "map", o.map = {"70000=1"}; }, "70000=1");
   check([](auto& o) { o.rule = "map", o.map = {"3"}; }, "no =");
   check([](auto& o) { o.rule = "map", o.map = {"3=gland"}; }, "names no class");
+  check([](auto& o) { o.rule = "map", o.map = {"0=0", "255-1=1"}; }, "ends before it begins");
+  check([](auto& o) { o.rule = "map", o.map = {"0-9=0", "5=1"}; },
+        "\"0-9=0\" and \"5=1\" both say what 5 is");
   check([](auto& o) { o.rule = "instances", o.classes = {"a", "b", "c"}; }, "two classes");
   check([](auto& o) { o.background = 2; }, "no class");
   check([](auto& o) { o.crop_foreground = 0.3, o.crop_balance = "equal"; }, "crop.balance");

@@ -126,10 +126,25 @@ TEST_F(MaskStoresTest, PatientsFromATableOrAStatement) {
   EXPECT_EQ(MaskDataset(options_).item(8).patient, "3");
   core::WriteFileAtomic(temp_ / "p.csv", "slide,patient_id\na,1\nb,1\nc,2\n");
   Refused(ExitCode::kBadInput, "slide d has no patient in");
+  core::WriteFileAtomic(temp_ / "p.csv",
+                        "slide,patient_id,split\na, 1,Train\nb,1 ,Train\nc,2,Test\nd,3,val\n");
+  const MaskDataset with_parts(options_);
+  EXPECT_EQ(with_parts.item(0).patient, with_parts.item(3).patient);
+  EXPECT_EQ(with_parts.item(0).part, "train");
+  EXPECT_EQ(with_parts.item(6).part, "test");
+  EXPECT_EQ(with_parts.item(8).part, "val");
   options_.groups = "slide";
   EXPECT_EQ(MaskDataset(options_).item(8).patient, "d");
   options_.groups = "image";
   EXPECT_EQ(MaskDataset(options_).item(8).patient, "d#0");
+}
+
+TEST_F(MaskStoresTest, PatientsOfStoresAreOneWhateverTheBlanks) {
+  WriteStore(temp_ / "d.h5", {.patient = " bert "});
+  EXPECT_EQ(MaskDataset(options_).item(8).patient, "bert");
+  fs::remove(temp_ / "d.h5");
+  WriteStore(temp_ / "d.h5", {.patient = "Bert"});
+  Refused(ExitCode::kBadInput, "Bert and bert");
 }
 
 TEST_F(MaskStoresTest, Refusals) {

@@ -96,8 +96,44 @@ TEST_F(ScoreTableTest, CsvHoldsEveryLevel) {
   const auto patients = eval::PoolByPatient(result_.test);
   EXPECT_EQ(cell("macro", "", "foreground", "pq"),
             fmt::format("{:.6g}", eval::Macro(eval::FindMeasure("pq"), patients, 1, 0)));
+  double accuracy = 0;
+  for (const auto& patient : patients) accuracy += patient.counts.PixelAccuracy();
+  EXPECT_EQ(cell("macro", "", "mean", "pixel_accuracy"),
+            fmt::format("{:.6g}", accuracy / static_cast<double>(patients.size())));
+  EXPECT_EQ(cell("macro", "", "foreground", "pixel_accuracy"), "");
+  EXPECT_EQ(cell("image", name, "foreground", "objects_missed"), "0");
+}
+
+// Two patients, each with a slide "s", and one image without slide.
+TEST_F(ScoreTableTest, SlidesAreCountedByPatient) {
+  ASSERT_EQ(result_.test.size(), 4u);
   for (eval::ImageScores& image : result_.test) image.slide = "s";
-  EXPECT_THAT(ScoresCsv(result_), ::testing::HasSubstr("\nslide,s,"));
+  result_.test[1].slide = "";
+  const core::CsvTable table = core::ParseCsv(ScoresCsv(result_), "scores.csv");
+  std::vector<std::string> slides;
+  for (const auto& row : table.rows) {
+    if (row[0] == "slide" && row[3] == "mean") slides.push_back(row[1] + " " + row[2] + row[4]);
+  }
+  const std::string p = result_.test[0].patient, q = result_.test[2].patient;
+  EXPECT_THAT(slides, ::testing::UnorderedElementsAre(
+                          "s " + p + "1", result_.test[1].name + " " + p + "1", "s " + q + "2"));
+}
+
+// The prediction holds specks below eval.min_area alone: the class was seen, its objects were not.
+TEST_F(ScoreTableTest, ObjectsMissedHaveTheirOwnColumn) {
+  const auto pair = data_->Read(split_.test[0]);
+  core::Image seen(pair->mask.width, pair->mask.height, 1, 0);
+  seen.row(0)[0] = 1;
+  options_.score.min_area = 1;
+  result_.test = {
+      ScorePrediction(*data_, split_.test[0], *pair, seen, options_.score, ScoreDetail::kAll)};
+  const core::CsvTable table = core::ParseCsv(ScoresCsv(result_), "scores.csv");
+  for (const auto& row : table.rows) {
+    if (row[0] != "image" || row[3] != "foreground") continue;
+    EXPECT_EQ(row[static_cast<size_t>(table.Column("missed"))], "0");
+    EXPECT_EQ(row[static_cast<size_t>(table.Column("objects_missed"))], "1");
+    EXPECT_EQ(row[static_cast<size_t>(table.Column("objects_spurious"))], "0");
+  }
 }
 
 TEST_F(ScoreTableTest, ConfusionAndSummary) {

@@ -72,6 +72,8 @@ TEST(Split, TooFewPatients) {
   EXPECT_EQ(SplitByPatient(Items(3, 1), {}).train.size(), 1u);
   ExpectError([] { SplitByPatient(Items(9, 1), {.val = 0.5, .test = 0.5}); }, ExitCode::kUsage,
               "nobody");
+  SplitOptions both{.file = "split.json", .official = true};
+  ExpectError([&] { both.Check(); }, ExitCode::kUsage, "split.official");
 }
 
 TEST(Split, LeaksAreRefused) {
@@ -180,7 +182,7 @@ TEST(NestedSubsets, SmallerInsideLargerWithEveryClass) {
   }
   std::set<std::vector<int64_t>> smallest;
   for (uint64_t seed = 0; seed < 20; ++seed) {
-    const auto subsets = NestedSubsets(train, pixels, {2, 4, 10, 40}, seed, {"a", "b", "rare"});
+    const auto subsets = NestedSubsets(train, pixels, {2, 4, 10, 40}, seed, {"a", "b", "rare"}, -1);
     ASSERT_EQ(subsets.size(), 4u);
     EXPECT_EQ(subsets[0].size(), 2u);
     EXPECT_EQ(subsets[1].size(), 4u);
@@ -198,9 +200,14 @@ TEST(NestedSubsets, SmallerInsideLargerWithEveryClass) {
 
 TEST(NestedSubsets, AtLeastOneImageAndNoMissingClass) {
   const std::vector<std::vector<int64_t>> pixels = {{1, 1}, {1, 1}, {1, 0}};
-  EXPECT_EQ(NestedSubsets({0, 1}, pixels, {0}, 1, {"a", "b"})[0].size(), 1u);
-  ExpectError([&] { NestedSubsets({2}, pixels, {1}, 1, {"a", "gland"}); }, ExitCode::kBadInput,
+  EXPECT_EQ(NestedSubsets({0, 1}, pixels, {0}, 1, {"a", "b"}, -1)[0].size(), 1u);
+  ExpectError([&] { NestedSubsets({2}, pixels, {1}, 1, {"a", "gland"}, 0); }, ExitCode::kBadInput,
               "gland");
+  // Tiles that the classes fill need no background.
+  const std::vector<std::vector<int64_t>> full = {{0, 1}, {0, 1}, {0, 1}};
+  EXPECT_EQ(NestedSubsets({0, 1, 2}, full, {1}, 1, {"background", "tumor"}, 0)[0].size(), 1u);
+  ExpectError([&] { NestedSubsets({0, 1, 2}, full, {1}, 1, {"stroma", "tumor"}, -1); },
+              ExitCode::kBadInput, "stroma");
 }
 
 }  // namespace

@@ -133,6 +133,30 @@ TEST_F(PlanTest, FullyCrossedAndPaired) {
   EXPECT_TRUE(names.contains("random-0.5-s0"));
 }
 
+// Three classes that one image each shows: no level has fewer than these three.
+TEST_F(PlanTest, RealSizesOfEnlargedLevels) {
+  std::vector<std::vector<int64_t>> pixels(24, {5, 0, 0, 0});
+  pixels[3] = {5, 1, 0, 0};
+  pixels[4] = {5, 0, 1, 0};
+  pixels[5] = {5, 0, 0, 1};
+  ImageSplit split;
+  for (int64_t i = 0; i < 20; ++i) split.train.push_back(i);
+  split.val = {20}, split.test = {22};
+  options_.segment.data.classes = {"background", "a", "b", "c"};
+  options_.fractions = {0.05, 0.5, 1.0};  // 1, 10, 20 images
+  const StudyPlan plan = PlanStudy(options_, pixels, {split});
+  EXPECT_EQ(LabelledImages(plan, plan.levels[0]), 3);
+  EXPECT_EQ(LabelledImages(plan, plan.levels[1]), 10);
+  for (const Job& job : plan.jobs) {
+    if (job.level == plan.levels[0]) {
+      EXPECT_EQ(job.train.size(), 3u);
+    }
+  }
+  options_.fractions = {0.05, 0.15, 0.5, 1.0};  // both would be 3 images
+  ExpectError([&] { PlanStudy(options_, pixels, {split}); }, ExitCode::kBadInput,
+              "5 % of the labels and 15 % of the labels are both 3");
+}
+
 TEST_F(PlanTest, CountsLieInsideFractionsInOrderOfImages) {
   options_.fractions = {0.1, 1.0};
   options_.counts = {1, 5};

@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "core/base/files.h"
+#include "core/base/text.h"
 #include "core/formats/csv.h"
 #include "tiling/annotations/annotation_text.h"
 #include "tiling/slides/slide.h"
@@ -39,12 +40,6 @@ const std::vector<std::string> kScaleWords = {"mpp_x", "mpp_y", "spacing_at_leve
 std::string Lower(std::string text) {
   for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return text;
-}
-
-std::string Trim(const std::string& text) {
-  const size_t begin = text.find_first_not_of(" \t");
-  if (begin == std::string::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t") + 1 - begin);
 }
 
 // Changed, added, missing and swapped neighbouring letters.
@@ -89,7 +84,7 @@ std::array<int, kMeanings> FindColumns(const core::CsvTable& table, const std::s
   std::array<int, kMeanings> columns;
   columns.fill(-1);
   for (size_t i = 0; i < table.header.size(); ++i) {
-    const std::string name = Lower(Trim(table.header[i]));
+    const std::string name = Lower(core::Trimmed(table.header[i]));
     const auto known = std::find_if(kNames.begin(), kNames.end(), [&](const auto& names) {
       return std::find(names.begin(), names.end(), name) != names.end();
     });
@@ -169,7 +164,8 @@ class ListReader {
     std::map<std::string, size_t> lines;  // by stem
     for (row_ = 0; row_ < table_.rows.size(); ++row_) {
       const auto& cells = table_.rows[row_];
-      if (std::all_of(cells.begin(), cells.end(), [](const auto& c) { return Trim(c).empty(); })) {
+      if (std::all_of(cells.begin(), cells.end(),
+                      [](const auto& c) { return core::Trimmed(c).empty(); })) {
         continue;  // what spreadsheets leave below the table
       }
       if (!Process()) continue;  // its slide need not be there
@@ -191,7 +187,7 @@ class ListReader {
 
   std::string Cell(Meaning meaning) const {
     const int column = columns_[meaning];
-    return column < 0 ? "" : Trim(table_.rows[row_][static_cast<size_t>(column)]);
+    return column < 0 ? "" : core::Trimmed(table_.rows[row_][static_cast<size_t>(column)]);
   }
 
   // A cell that ends up in the store.

@@ -21,6 +21,7 @@
 #include "engine/data/mixed_source.h"
 #include "pretrain/data.h"
 #include "pretrain/trainer.h"
+#include "segment/data/patients.h"
 
 namespace eosin::tools {
 namespace {
@@ -30,9 +31,9 @@ using core::DataError;
 
 // ssl.patients: who a tile is of. Rows are known by their names as written and, where no two
 // patients share one, by the names without folder and extension.
-class PatientTable {
+class SslPatients {
  public:
-  explicit PatientTable(const std::string& path) : path_(path) {
+  explicit SslPatients(const std::string& path) : path_(path) {
     if (path.empty()) {
       throw core::ConfigError(
           "ssl.data is given without ssl.patients",
@@ -77,12 +78,13 @@ class PatientTable {
   // Of an image of ssl.data, by its path below the folder, its group, and the group's stem.
   // DataError where the table does not say.
   std::string Of(const engine::ImageSource& source, int64_t index) const {
-    const std::string name = source.name(index), group = source.group(index);
+    const std::string name = source.name(index), group = core::Trimmed(source.group(index));
     if (const auto found = Find(name, group)) return *found;
     throw DataError(fmt::format("{} ({}) has no patient in {}", group, name, path_),
                     "add a row for it: a test patient's tiles must not slip into pretraining");
   }
 
+  const std::set<std::string>& patients() const { return patients_; }
   // Whether a row has this name, folder and extension aside.
   bool Names(const std::string& stem) const { return stems_.contains(stem); }
 
@@ -133,7 +135,7 @@ HeldOut HeldOutOf(const segment::MaskDataset& data, const segment::ImageSplit& s
 
 // Pictures that are said to be of other patients must be no slides or pictures that the tables
 // know. Patient ids are not compared: every data set has a patient 8.
-void CheckOthers(const engine::ImageSource& others, const PatientTable& patients,
+void CheckOthers(const engine::ImageSource& others, const SslPatients& patients,
                  const segment::MaskDataset& data, const std::string& path) {
   std::set<std::string> known;
   for (const segment::MaskItem& item : data.items()) {
@@ -153,7 +155,10 @@ void CheckOthers(const engine::ImageSource& others, const PatientTable& patients
 // Tiles of all patients but those of validation and test, and the set of other patients.
 SslTiles OpenTrainTiles(const StudySetup& setup, const segment::MaskDataset& data,
                         const segment::ImageSplit& split) {
-  const PatientTable patients(setup.ssl_patients);
+  const SslPatients patients(setup.ssl_patients);
+  std::set<std::string> ids = patients.patients();
+  for (const segment::MaskItem& item : data.items()) ids.insert(item.patient);
+  segment::CheckPatientIds(ids, "ssl.patients, or data,");
   const HeldOut held_out = HeldOutOf(data, split);
   SslTiles ssl;
   ssl.source = pretrain::OpenData(setup.SslOptions());

@@ -17,7 +17,7 @@ using eval::Metric;
 
 // The test images of one arm, level and seed, of all folds.
 struct SeedRun {
-  std::vector<eval::ImageCounts> best, last;
+  std::vector<eval::ImageScores> best, last;
   std::map<std::string, int64_t> fold_of;  // patient -> who tests it
   size_t folds = 0;
 };
@@ -67,7 +67,7 @@ Cell MakeCell(const StudyOptions& options, const std::string& arm, const Runs& r
     const auto patients = eval::PoolByPatient(run.best);
     std::vector<std::string> names;
     std::vector<double> dice, iou;
-    for (const eval::ImageCounts& patient : patients) {
+    for (const eval::ImageScores& patient : patients) {
       names.push_back(patient.patient);
       dice.push_back(patient.counts.MeanScore(Metric::kDice, skip));
       iou.push_back(patient.counts.MeanScore(Metric::kIou, skip));

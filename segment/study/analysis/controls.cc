@@ -11,7 +11,7 @@
 namespace eosin::segment {
 namespace {
 
-bool SameCounts(const std::vector<eval::ImageCounts>& a, const std::vector<eval::ImageCounts>& b) {
+bool SameCounts(const std::vector<eval::ImageScores>& a, const std::vector<eval::ImageScores>& b) {
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
     if (a[i].name != b[i].name || a[i].counts.classes() != b[i].counts.classes()) return false;

@@ -200,8 +200,8 @@ std::string ResultsCsv(const StudyOptions& options, const StudyPlan& plan, const
   for (size_t i = 0; i < plan.jobs.size(); ++i) {
     const Job& job = plan.jobs[i];
     if (job.role == JobRole::kTune || !results[i]) continue;
-    auto rows = [&](const char* checkpoint, const std::vector<eval::ImageCounts>& images) {
-      for (const eval::ImageCounts& patient : eval::PoolByPatient(images)) {
+    auto rows = [&](const char* checkpoint, const std::vector<eval::ImageScores>& images) {
+      for (const eval::ImageScores& patient : eval::PoolByPatient(images)) {
         for (size_t c = 0; c < options.segment.data.classes.size(); ++c) {
           const eval::ClassScores scores = patient.counts.Scores(static_cast<int>(c));
           csv += core::CsvRow({job.name, job.arm.name, job.level.Name(),

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "core/base/error.h"
@@ -77,6 +78,20 @@ class Planner {
     }
   }
 
+  // Levels that were enlarged to show every class must not have become one.
+  void CheckDistinct(const std::vector<std::vector<int64_t>>& subsets, int64_t seed) const {
+    std::map<size_t, LabelLevel> seen;
+    for (size_t l = 0; l < subsets.size(); ++l) {
+      const auto [place, is_new] = seen.try_emplace(subsets[l].size(), plan_.levels[l]);
+      if (is_new) continue;
+      throw DataError(
+          fmt::format("{} and {} are both {} training images, because so many are needed to show "
+                      "every class (seed {})",
+                      place->second.Label(), plan_.levels[l].Label(), place->first, seed),
+          fmt::format("leave the smaller, {}, out of study.fractions", place->second.Name()));
+    }
+  }
+
   // The nested label subsets of a seed, by fold and level.
   std::vector<std::vector<std::vector<int64_t>>> Subsets(int64_t seed) const {
     std::vector<std::vector<std::vector<int64_t>>> subsets;
@@ -86,7 +101,8 @@ class Planner {
         sizes.push_back(ImagesAt(level, static_cast<int64_t>(split.train.size())));
       }
       subsets.push_back(NestedSubsets(split.train, class_pixels_, sizes,
-                                      static_cast<uint64_t>(seed), options_.segment.data.classes));
+                                      static_cast<uint64_t>(seed), options_.segment.data.classes,
+                                      options_.segment.data.background));
       for (size_t l = 0; l < sizes.size(); ++l) {
         const auto got = static_cast<int64_t>(subsets.back()[l].size());
         if (plan_.levels[l].count == 0 || got == sizes[l]) continue;
@@ -96,6 +112,7 @@ class Planner {
                         sizes[l], got, seed),
             "raise it, or leave rare classes out of mask.classes");
       }
+      CheckDistinct(subsets.back(), seed);
     }
     return subsets;
   }
@@ -158,7 +175,14 @@ class Planner {
 }  // namespace
 
 int64_t LabelledImages(const StudyPlan& plan, const LabelLevel& level) {
-  return ImagesAt(level, static_cast<int64_t>(plan.splits.front().train.size()));
+  double images = 0, jobs = 0;
+  for (const Job& job : plan.jobs) {
+    if (job.role != JobRole::kMain || job.fold != 0 || job.level != level) continue;
+    images += static_cast<double>(job.train.size());
+    ++jobs;
+  }
+  return jobs > 0 ? std::llround(images / jobs)
+                  : ImagesAt(level, static_cast<int64_t>(plan.splits.front().train.size()));
 }
 
 StudyPlan PlanStudy(const StudyOptions& options,

@@ -37,11 +37,13 @@ struct StudyPlan {
   std::vector<Job> jobs;  // tuning, then by seed, level, fold and arm: partial studies stay paired
 };
 
-// Labelled images of the first fold at this level.
+// Labelled images of the first fold at this level, as its jobs have them: more than the level says
+// where so many are needed to show every class; the mean over seeds, which may need unequal
+// numbers.
 int64_t LabelledImages(const StudyPlan& plan, const LabelLevel& level);
 
-// Throws DataError when a level gives no images, more than there are, or the same as another level,
-// or when a class is missing.
+// Throws DataError when a level gives no images, more than there are, or the same as another level
+// (also where only enlarging it to show every class makes it so), or when a class is missing.
 StudyPlan PlanStudy(const StudyOptions& options,
                     const std::vector<std::vector<int64_t>>& class_pixels,
                     const std::vector<ImageSplit>& splits);

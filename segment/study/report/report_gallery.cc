@@ -30,7 +30,7 @@ struct Candidate {
   double spread;  // largest less smallest
 };
 
-const eval::ImageCounts* CountsOf(const SegmentResult& result, const std::string& name) {
+const eval::ImageScores* CountsOf(const SegmentResult& result, const std::string& name) {
   const auto found = std::find_if(result.test.begin(), result.test.end(),
                                   [&](const auto& image) { return image.name == name; });
   return found == result.test.end() ? nullptr : &*found;

@@ -44,7 +44,13 @@ TEST(ConfusionMatrix, AbsentClassIsNotApplicable) {
   ConfusionMatrix predicted_only(2);
   predicted_only.Add(Bytes{0, 0}, Bytes{0, 1});
   EXPECT_DOUBLE_EQ(predicted_only.Scores(1).dice, 0);  // predicted but absent: wrong, so 0
+  EXPECT_DOUBLE_EQ(predicted_only.Scores(1).precision, 0);
   EXPECT_TRUE(std::isnan(predicted_only.Scores(1).recall));
+  ConfusionMatrix truth_only(3);
+  truth_only.Add(Bytes{0, 1}, Bytes{0, 0});
+  EXPECT_DOUBLE_EQ(truth_only.Scores(1).precision, 0);  // missed: no excuse for the mean
+  EXPECT_DOUBLE_EQ(truth_only.Scores(1).recall, 0);
+  EXPECT_TRUE(std::isnan(truth_only.Scores(2).precision));
   ConfusionMatrix nothing(2);
   nothing.Add(Bytes{0, 0}, Bytes{0, 0});
   EXPECT_TRUE(std::isnan(nothing.MeanScore(Metric::kDice, 0)));

@@ -27,7 +27,7 @@ ConfusionMatrix Counts(int64_t tp, int64_t fp, int64_t fn, int64_t tn) {
 TEST(Pooling, PatientsThenMacro) {
   // Patient a: two images of 1 TP 1 FN and 3 TP 1 FP: pooled dice 8 / 10. Patient b: 1 TP 3 FP:
   // 2/5.
-  const std::vector<ImageCounts> images = {{"a1", "a", Counts(1, 0, 1, 5)},
+  const std::vector<ImageScores> images = {{"a1", "a", Counts(1, 0, 1, 5)},
                                            {"b1", "b", Counts(1, 3, 0, 5)},
                                            {"a2", "a", Counts(3, 1, 0, 5)},
                                            {"c1", "c", Counts(0, 0, 0, 9)}};
@@ -91,6 +91,45 @@ TEST(ScoreMasks, BackgroundAndInstances) {
   EXPECT_DOUBLE_EQ(objects.Pq(), 0);  // IoU with either is a half, not more
 }
 
+// A patch was annotated, the rest is ignored: what is predicted beyond it is nobody's fault.
+TEST(ScoreMasks, AnnotatedPatch) {
+  Mask truth(16, 14), seen(16, 14);
+  std::fill(truth.pixels.begin(), truth.pixels.end(), uint8_t{255});
+  for (int y = 1; y < 13; ++y) {
+    for (int x = 2; x < 12; ++x) seen.pixels[static_cast<size_t>(y * 16 + x)] = 1;  // 10 x 12
+  }
+  for (int y = 4; y < 10; ++y) {
+    for (int x = 4; x < 10; ++x) truth.pixels[static_cast<size_t>(y * 16 + x)] = 1;  // 6 x 6
+  }
+  ImageScores scores = Score(truth, seen);
+  scores.name = "n", scores.patient = "p";
+  const ClassDetail& detail = scores.detail[1];
+  EXPECT_DOUBLE_EQ(detail.objects.Pq(), 1);
+  EXPECT_DOUBLE_EQ(detail.objects.F1(), 1);
+  EXPECT_TRUE(std::isnan(detail.surface.BoundaryF1()));  // no boundary can be seen
+  EXPECT_EQ(detail.surface.missed + detail.surface.spurious, 0);
+  // result.json keeps the objects though there is no boundary.
+  const auto back = ScoresFromJson(ScoresToJson({scores}), 2);
+  EXPECT_DOUBLE_EQ(back[0].detail[1].objects.Pq(), 1);
+  EXPECT_TRUE(ScoresToJson({scores})[0]["objects"][0].is_null());  // background has nothing
+  // The same patch, nothing predicted in it: missed, though no boundary says so.
+  const ImageScores missed = Score(truth, Mask(16, 14));
+  EXPECT_EQ(missed.detail[1].surface.missed, 1);
+  EXPECT_EQ(missed.detail[1].objects.missed, 1);
+  EXPECT_DOUBLE_EQ(missed.detail[1].objects.Pq(), 0);
+}
+
+TEST(ScoreMasks, MissedAndSpurious) {
+  const Mask some({"11..", "...."}), none({"....", "...."});
+  const SurfaceScores missed = Score(some, none).detail[1].surface;
+  const SurfaceScores spurious = Score(none, some).detail[1].surface;
+  EXPECT_EQ(missed.missed, 1);
+  EXPECT_EQ(missed.spurious, 0);
+  EXPECT_EQ(spurious.missed, 0);
+  EXPECT_EQ(spurious.spurious, 1);
+  EXPECT_EQ(Score(some, some).detail[1].surface.missed, 0);
+}
+
 TEST(ScoreMasks, RefusesOtherSizes) {
   const Mask truth({"11", "11"}), seen({"111", "111"});
   testing::ExpectError([&] { Score(truth, seen); }, core::ExitCode::kBadInput, "2 x 2");
@@ -117,6 +156,10 @@ TEST(Pooling, DetailIsSummed) {
   EXPECT_EQ(PoolBySlide({one, two}).size(), 2u);
   two.slide = "s1";
   EXPECT_EQ(PoolBySlide({one, two}).size(), 1u);
+  two.patient = "q";  // another patient's slide of the same name
+  ASSERT_EQ(PoolBySlide({one, two}).size(), 2u);
+  EXPECT_EQ(PoolBySlide({one, two})[1].name, "s1");
+  two.patient = "p";
   two.detail.clear();  // pixels alone: the pool has no more
   EXPECT_TRUE(PoolByPatient({one, two})[0].detail.empty());
   EXPECT_TRUE(std::isnan(FindMeasure("pq").value(PoolByPatient({one, two})[0], 1)));

@@ -34,7 +34,7 @@ TEST(ObjectScores, Perfect) {
 // One true object of 4 px split into predictions of 3 and 1 px, and a false object of 2 px.
 TEST(ObjectScores, SplitObjectByHand) {
   const ObjectScores s = Compare(Mask({"1111...."}), Mask({"1112..33"}));
-  // GlaS: the 3 px piece covers at least half, the 1 px piece does not, 3 has no partner.
+  // GlaS: the 3 px piece covers more than half, the 1 px piece does not, 3 has no partner.
   EXPECT_EQ(s.right, 1);
   EXPECT_EQ(s.found, 1);
   EXPECT_DOUBLE_EQ(s.F1(), 2 * (1.0 / 3) * 1 / (1.0 / 3 + 1));
@@ -50,23 +50,26 @@ TEST(ObjectScores, SplitObjectByHand) {
   EXPECT_DOUBLE_EQ(s.Pq(), 0.375);
 }
 
-TEST(ObjectScores, HalfIsEnoughForTheChallengeAndTooLittleForPq) {
-  const ObjectScores s = Compare(Mask({"1111"}), Mask({"11.."}));
-  EXPECT_EQ(s.right, 1);
-  EXPECT_EQ(s.matched, 0);
-  // Two halves of one object are both right, but it is found once.
+// The challenge's program asks for more than half of the true object, PQ for more than half of both
+// together.
+TEST(ObjectScores, HalfIsTooLittle) {
+  const ObjectScores half = Compare(Mask({"1111"}), Mask({"11.."}));
+  EXPECT_EQ(half.right, 0);
+  EXPECT_DOUBLE_EQ(half.F1(), 0);
+  EXPECT_EQ(half.matched, 0);
   const ObjectScores halves = Compare(Mask({"1111"}), Mask({"1122"}));
-  EXPECT_EQ(halves.right, 2);
-  EXPECT_EQ(halves.found, 1);
-  EXPECT_DOUBLE_EQ(halves.F1(), 1);
+  EXPECT_EQ(halves.right, 0);  // 2 FP, 1 FN
+  EXPECT_DOUBLE_EQ(halves.F1(), 0);
+  const ObjectScores more = Compare(Mask({"1111...."}), Mask({"11122222"}));
+  EXPECT_EQ(more.right, 1);  // 3 of 4: TP 1, FP 1, FN 0
+  EXPECT_DOUBLE_EQ(more.F1(), 2 * 0.5 * 1 / 1.5);
 }
 
 // Two true objects under one prediction: AJI lets it serve both (Kumar's algorithm).
 TEST(ObjectScores, MergedObjects) {
   const ObjectScores s = Compare(Mask({"11.222"}), Mask({"111111"}));
   EXPECT_DOUBLE_EQ(s.Aji(), 5.0 / 12);
-  EXPECT_EQ(s.right, 1);  // its partner is 2, the larger overlap
-  EXPECT_EQ(s.found, 1);
+  EXPECT_EQ(s.right, 1);  // its partner is 2, the larger overlap; 1 is a FN
   EXPECT_DOUBLE_EQ(s.F1(), 2 * 1 * 0.5 / 1.5);
 }
 

@@ -80,15 +80,30 @@ TEST(NumberedObjects, NumbersNeedNoOrderAndNoConnection) {
   EXPECT_EQ(objects.object(2).y1, 2);
 }
 
-TEST(RemoveIgnored, HalfLostIsDropped) {
+TEST(RemoveIgnored, MoreThanHalfLostIsDropped) {
   const Mask seen({"1111.11", "......."});
   const Mask truth({"..zzzzz", "......."});
   Objects objects = Connected(seen);
-  RemoveIgnored(truth.pixels, 35, &objects);
+  RemoveIgnored(truth.pixels, 35, Connected(truth), &objects);
   ASSERT_EQ(objects.count(), 1);  // half of the first is left, nothing of the second
   EXPECT_EQ(objects.object(1).area, 2);
   EXPECT_EQ(objects.object(1).x1, 2);
   EXPECT_THAT(objects.label, ::testing::ElementsAre(1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+}
+
+TEST(RemoveIgnored, WhatMatchesByItsRestStays) {
+  // 5 of 8 px lost; the rest of 3 px against 5 true ones: IoU 3 / 5, then 3 / 6.
+  const Mask seen({"11111111.."});
+  Objects objects = Connected(seen);
+  const Mask match({"zzzzz11111"});
+  RemoveIgnored(match.pixels, 35, Connected(match), &objects);
+  ASSERT_EQ(objects.count(), 1);
+  EXPECT_EQ(objects.object(1).area, 3);
+  EXPECT_EQ(objects.object(1).x0, 5);
+  objects = Connected(Mask({"11111111..."}));
+  const Mask half({"zzzzz111111"});
+  RemoveIgnored(half.pixels, 35, Connected(half), &objects);
+  EXPECT_EQ(objects.count(), 0);
 }
 
 TEST(RemoveSmall, NumbersHaveNoGaps) {
