@@ -35,19 +35,19 @@ def torchvision_v3(facts, state):
         sys.exit("torchvision's head has 256 channels: train with model.head_channels = 256")
     trunk = getattr(torchvision.models, facts["arch"])()
     dilate(trunk, int(facts["output_stride"]))
-    features, classes = trunk.fc.in_features, len(facts["classes"].split(","))
+    features, classes = trunk.fc.in_features, len(state["classifier.4.weight"])
     aux = FCNHead(features // 2, classes) if "aux_classifier.0.weight" in state else None
     stages = {"layer4": "out", "layer3": "aux"} if aux else {"layer4": "out"}
     rates = [int(rate) for rate in facts["rates"].split(",")]
     return DeepLabV3(IntermediateLayerGetter(trunk, stages), DeepLabHead(features, classes, rates), aux)
 
 
-def smp_v3plus(facts):
+def smp_v3plus(facts, state):
     import segmentation_models_pytorch as smp
 
     return smp.DeepLabV3Plus(
         facts["arch"], encoder_weights=None, encoder_output_stride=int(facts["output_stride"]),
-        decoder_channels=int(facts["head_channels"]), classes=len(facts["classes"].split(",")),
+        decoder_channels=int(facts["head_channels"]), classes=len(state["segmentation_head.0.weight"]),
         decoder_atrous_rates=[int(rate) for rate in facts["rates"].split(",")],
         decoder_aspp_separable=facts["separable"] == "true")
 
@@ -59,11 +59,16 @@ def load(path):
     if facts["stem"] != "imagenet" or facts["width"] != "64":
         sys.exit("torchvision's ResNets have a stem of 7x7 and 64 channels")
     state = load_file(path)
-    net = smp_v3plus(facts) if facts["head"] == "deeplabv3plus" else torchvision_v3(facts, state)
+    plus = facts["head"] == "deeplabv3plus"
+    net = smp_v3plus(facts, state) if plus else torchvision_v3(facts, state)
     net.load_state_dict(state, strict=True)
     mean, std = (torch.tensor([float(v) for v in facts[k].split(",")]).view(3, 1, 1) for k in ("mean", "std"))
 
     def prepare(image):
+        stride = int(facts["output_stride"])
+        if plus and (image.width % stride or image.height % stride):
+            sys.exit(f"segmentation_models.pytorch's DeepLabV3+ takes sides that are multiples of {stride}, not "
+                     f"{image.width} x {image.height}: crop or pad the image")
         pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float() / 255
         return ((pixels - mean) / std).unsqueeze(0)
 

@@ -99,8 +99,12 @@ void SegmentOptions::Bind(core::OptionSet& set) {
        .choices = {"poly", "cosine", "one-cycle", "constant"}});
   set.Add("train.poly_power", &poly_power,
           {.doc = "rate falls as (1 - step / steps) ^ power", .min = 0, .max = 10});
-  set.Add("train.warmup", &warmup,
-          {.doc = "the rate rises from 0 over so many steps", .unit = "steps", .min = 0});
+  set.Add(
+      "train.warmup", &warmup,
+      {.doc = "so many steps at first with (step + 1) / (warmup + 1) of the rate, step from 0; at "
+              "most a fifth of train.steps",
+       .unit = "steps",
+       .min = 0});
   set.Add("train.ce", &loss.ce, {.doc = "factor of the cross-entropy", .min = 0});
   set.Add("train.dice", &loss.dice, {.doc = "factor of the soft Dice loss", .min = 0});
   set.Add("train.focal", &loss.focal, {.doc = "factor of the focal loss", .min = 0});
@@ -201,14 +205,25 @@ void SegmentOptions::Check() const {
     fail(fmt::format("train.stage_lr has {} numbers", stage_lr.size()),
          "give five: stem, layer1, layer2, layer3, layer4");
   }
-  const auto place = [](const std::string& stage) {
-    return std::find(FreezeNames().begin(), FreezeNames().end(), stage) - FreezeNames().begin();
+  const auto depth = [](const std::string& stage) {  // all is layer4
+    const auto place = std::find(FreezeNames().begin(), FreezeNames().end(), stage);
+    return std::min<int64_t>(place - FreezeNames().begin(), 5);
   };
-  if (unfreeze_at > 0 && place(unfreeze_to) >= place(freeze)) {
+  if (unfreeze_at > 0 && depth(unfreeze_to) >= depth(freeze)) {
     fail(fmt::format("train.unfreeze_at = {} unfreezes nothing: train.freeze = {}, "
                      "train.unfreeze_to = {}",
                      unfreeze_at, freeze, unfreeze_to),
          "freeze more at first, or set train.unfreeze_at = 0");
+  }
+  const int64_t change = UnfreezeStep();
+  if (unfreeze_at > 0 && (change == 0 || change == steps)) {
+    fail(fmt::format("train.unfreeze_at = {} of {} steps is step {}: {}", unfreeze_at, steps,
+                     change, change == 0 ? "nothing is ever frozen" : "nothing is ever unfrozen"),
+         "train longer, or choose a share that leaves a step before and after it");
+  }
+  if (warmup > steps / 5) {
+    fail(fmt::format("train.warmup = {} is more than a fifth of train.steps = {}", warmup, steps),
+         fmt::format("set train.warmup to at most {}, or train longer", steps / 5));
   }
   if (schedule == "one-cycle" && warmup > 0) {
     fail("train.warmup with train.schedule = one-cycle",
@@ -273,7 +288,11 @@ double TapsInside(int64_t map, int64_t rate) {
 
 int64_t SegmentOptions::MapSize() const {
   const int64_t stride = stem == "cifar" ? output_stride / 4 : output_stride;
-  return std::max<int64_t>(1, crop / stride);
+  return (crop + stride - 1) / stride;
+}
+
+int64_t SegmentOptions::UnfreezeStep() const {
+  return unfreeze_at > 0 ? std::llround(unfreeze_at * static_cast<double>(steps)) : steps;
 }
 
 std::vector<int64_t> SegmentOptions::Rates() const {

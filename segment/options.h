@@ -50,9 +50,9 @@ struct SegmentOptions {
   std::vector<double> stage_lr{1, 1, 1, 1, 1};  // stem..layer4, times backbone_lr; the head has 1
   std::string schedule = "poly";                // poly | cosine | one-cycle | constant
   double poly_power = 0.9;                      // rate * (1 - step / steps) ^ power
-  int64_t warmup = 0;                           // steps; one-cycle has its own rise
-  LossOptions loss;                             // ce, dice, focal, lovasz and their factors
-  std::string class_weights = "none";           // none | inverse | sqrt | a number a class
+  int64_t warmup = 0;                  // steps, at most a fifth of them; one-cycle has its own rise
+  LossOptions loss;                    // ce, dice, focal, lovasz and their factors
+  std::string class_weights = "none";  // none | inverse | sqrt | a number a class
   double aux_weight = 0.4;
   double clip_grad = 0.0;        // largest norm of the gradient; 0 = off
   int64_t seed = 0;              // head, order, augmentation (and the backbone when random)
@@ -92,6 +92,8 @@ struct SegmentOptions {
   double BackboneLr() const { return init == "random" ? 1.0 : backbone_lr; }
   // Side of the feature map of a crop.
   int64_t MapSize() const;
+  // The first step with unfreeze_to instead of freeze; = steps when that never comes.
+  int64_t UnfreezeStep() const;
   // The dilations in force: `rates`, or where it is empty 3/16, 6/16 and 9/16 of the map, the
   // shares that 12, 24 and 36 have of a 512 px crop's map at output stride 8.
   std::vector<int64_t> Rates() const;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "core/base/error.h"
 #include "core/base/files.h"
 #include "core/base/log.h"
 #include "engine/training/run_folder.h"
@@ -24,17 +25,17 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kAbout =
-    "Trains one DeepLabV3 or V3+ on images with masks and scores it on patients it has not "
-    "seen.\n\n"
+    "Trains one DeepLabV3 or V3+ on images with masks and scores it on patients it has not seen\n"
+    "(unless split.official takes published parts that share patients).\n\n"
     "  eosin segment --data regions --init random --out runs/model\n"
     "  eosin segment --data regions --init runs/ssl/encoder.safetensors --freeze layer2 --out "
     "runs/m2\n"
     "  eosin segment --resume runs/m2\n\n"
     "DATA holds images/ (JPEG, PNG), masks/ (PNG of the same names) and grade.csv, regions.csv or\n"
-    "patients.csv with the columns name and patient_id: patients are never split. Mask values are\n"
-    "class numbers unless mask.rule says otherwise (instances: as GlaS; map: your own table). "
-    "DATA\n"
-    "may also be a tile store with labels, or a folder of stores (eosin tile --annotations).\n\n"
+    "patients.csv with the columns name and patient_id: a patient is in one part (unless\n"
+    "split.official). Mask values are class numbers unless mask.rule says otherwise (instances:\n"
+    "as GlaS; map: your own table). DATA may also be a tile store with labels, or a folder of\n"
+    "stores (eosin tile --annotations).\n\n"
     "The run folder holds model.safetensors and model.pth (names of torchvision's DeepLabV3 or\n"
     "segmentation_models.pytorch's DeepLabV3Plus, best by validation), last.safetensors,\n"
     "report.html, scores.csv (every score by image, slide, patient and class), confusion.csv,\n"
@@ -70,8 +71,25 @@ Split MakeSplit(const segment::MaskDataset& data, const segment::SplitOptions& o
   return split;
 }
 
+// Writes split.json, or compares it with that of the run which goes on.
+void KeepSplit(const fs::path& path, const segment::MaskDataset& data,
+               const segment::ImageSplit& parts, const segment::SplitOptions& options, int workers,
+               bool resumed) {
+  const auto& hashes = data.FileHashes(workers);
+  if (!resumed || !fs::exists(path)) {
+    core::WriteFileAtomic(path, segment::SplitToJson(data.items(), hashes, parts, options));
+    return;
+  }
+  segment::VerifySplit(path, data.items(), hashes);
+  const segment::ImageSplit stored = segment::ReadSplit(path, data.items());
+  if (stored.train == parts.train && stored.val == parts.val && stored.test == parts.test) return;
+  throw core::DataError(
+      fmt::format("the images or their patients are no longer those of {}", path.string()),
+      "put the data back as it was when the run was started, or start a new run");
+}
+
 void Train(const segment::SegmentOptions& options, const segment::SplitOptions& split_options,
-           engine::RunFolder& run) {
+           engine::RunFolder& run, bool resumed) {
   for (const std::string& warning : segment::Warnings(options)) core::LogWarning(warning);
   const segment::MaskDataset data(options.data);
   data.ClassPixels(options.Workers());  // reads every mask: mistakes show now, not in an hour
@@ -81,9 +99,7 @@ void Train(const segment::SegmentOptions& options, const segment::SplitOptions& 
   const Split split = MakeSplit(data, split_options, options.Workers());
   for (const std::string& note : split.notes) core::LogWarning(note);
   const segment::ImageSplit& parts = split.parts;
-  core::WriteFileAtomic(
-      run / "split.json",
-      segment::SplitToJson(data.items(), data.FileHashes(options.Workers()), parts, split_options));
+  KeepSplit(run / "split.json", data, parts, split_options, options.Workers(), resumed);
   core::LogInfo(fmt::format("{} images: {} to train on, {} to validate, {} to test", data.size(),
                             parts.train.size(), parts.val.size(), parts.test.size()));
   run.AddProvenance({{"data", options.data.data}});
@@ -94,8 +110,8 @@ void Train(const segment::SegmentOptions& options, const segment::SplitOptions& 
   core::WriteFileAtomic(run / "confusion.csv", segment::ConfusionCsv(result));
   segment::WriteRunReport(options, data, parts, result, split.notes, run.path());
   segment::WriteResult(run / "result.json", result);
-  segment::RemoveCheckpoint(run.path());
   run.MarkFinished();
+  segment::RemoveCheckpoint(run.path());
   std::fputs(segment::ScoreSummary(result).c_str(), stdout);
   std::printf("%s\n%s\n", (run / "report.html").c_str(), (run / "model.safetensors").c_str());
 }
@@ -163,7 +179,13 @@ int RunSegmentCommand(int argc, char** argv) {
     }
     AllowOnlyMachineKeys(flags);
     run = engine::RunFolder::Open(resume, "segment");
+    // A result without a checkpoint: killed by its last step.
+    if (!run->finished() && fs::exists(*run / "result.json") &&
+        !segment::HasTrainState(run->path())) {
+      run->MarkFinished();
+    }
     if (run->finished()) {
+      segment::RemoveCheckpoint(run->path());  // of a process that was killed before it did
       core::LogInfo(resume + " is finished; nothing to do");
       return 0;
     }
@@ -184,8 +206,14 @@ int RunSegmentCommand(int argc, char** argv) {
   }
 
   segment::ResolveScale(&options.data);
+  const bool resumed = run.has_value();
   if (!run) run = engine::RunFolder::Create(out, "segment", set.ToToml());
-  Train(options, split_options, *run);
+  try {
+    Train(options, split_options, *run, resumed);
+  } catch (const core::InterruptedError& error) {
+    throw core::InterruptedError(error.what(),
+                                 "continue with: eosin segment --resume " + run->path().string());
+  }
   return 0;
 }
 

@@ -54,7 +54,8 @@ void OptimizerOptions::Bind(core::OptionSet& set, const std::string& prefix) {
   set.Add(prefix + ".name", &name,
           {.doc = "adam has L2, adamw decoupled decay; lars is for large batches",
            .choices = {"sgd", "adam", "adamw", "lars"}});
-  set.Add(prefix + ".lr", &lr, {.doc = "learning rate before schedule.scale", .min = 0});
+  set.Add(prefix + ".lr", &lr,
+          {.doc = "peak learning rate, before any scaling by the batch", .min = 0});
   set.Add(prefix + ".momentum", &momentum, {.doc = "sgd and lars", .min = 0, .max = 0.9999});
   set.Add(prefix + ".nesterov", &nesterov, {.doc = "sgd and lars"});
   set.Add(prefix + ".weight_decay", &weight_decay,

@@ -19,6 +19,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kState = "state.json";
+constexpr const char* kLock = "run.lock";
 constexpr const char* kEvents = "events.out.tfevents.0.eosin";
 
 Json ReadJson(const fs::path& path) {
@@ -42,8 +43,31 @@ std::string KindOf(const fs::path& folder, bool* finished) {
 bool IsFresh(const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
-    if (name != "config.toml" && name != "config.toml.part" && name != "state.json.part")
+    if (name != "config.toml" && name != "config.toml.part" && name != "state.json.part" &&
+        !name.starts_with(kLock)) {
       return false;
+    }
+  }
+  return true;
+}
+
+// Throws when a run of this kind cannot be started in the folder. True when one that failed before
+// its first checkpoint lies there.
+bool HoldsFailedRun(const fs::path& path, const std::string& kind) {
+  if (IsFresh(path)) return false;
+  bool finished = false;
+  const std::string found = KindOf(path, &finished);
+  if (found.empty()) {
+    throw core::DataError(fmt::format("the folder {} is not empty", path.string()),
+                          "choose another --out, or empty it first");
+  }
+  if (found != kind || finished || fs::exists(path / "checkpoints") ||
+      fs::exists(path / "result.json")) {
+    throw core::DataError(
+        fmt::format("{} holds a {} run already", path.string(), found),
+        found == kind
+            ? fmt::format("continue it with --resume {}, or choose another --out", path.string())
+            : "choose another --out");
   }
   return true;
 }
@@ -85,28 +109,16 @@ RunFolder::RunFolder(fs::path path, std::string kind)
 RunFolder RunFolder::Create(const fs::path& path, const std::string& kind,
                             const std::string& config_toml) {
   core::MakeFolder(path);
-  if (!IsFresh(path)) {
-    bool finished = false;
-    const std::string found = KindOf(path, &finished);
-    if (found.empty()) {
-      throw core::DataError(fmt::format("the folder {} is not empty", path.string()),
-                            "choose another --out, or empty it first");
-    }
-    const fs::path checkpoint = path / "checkpoints";
-    if (found != kind || finished || fs::exists(checkpoint)) {
-      throw core::DataError(
-          fmt::format("{} holds a {} run already", path.string(), found),
-          found == kind
-              ? fmt::format("continue it with --resume {}, or choose another --out", path.string())
-              : "choose another --out");
-    }
+  HoldsFailedRun(path, kind);  // a foreign folder gets no lock file
+  RunFolder run(path, kind);
+  run.Lock();
+  if (HoldsFailedRun(path, kind)) {  // again: another process may have been here meanwhile
     for (const char* name :
          {"metrics.csv", "metrics.jsonl", kEvents, "provenance.json", "log.txt"}) {
       fs::remove(path / name);
     }
     fs::remove_all(path / "nan");  // the step that the failed run kept
   }
-  RunFolder run(path, kind);
   core::WriteFileAtomic(run.config(), config_toml);
   run.WriteState();
   run.log_ = std::make_unique<core::LogFile>(run / "log.txt");
@@ -123,8 +135,25 @@ RunFolder RunFolder::Open(const fs::path& path, const std::string& kind) {
             : fmt::format("{} holds a {} run, not a {} run", path.string(), found, kind),
         "give the folder that --out named");
   }
+  if (!run.finished_) {
+    run.Lock();
+    KindOf(path, &run.finished_);  // again: its last process may have ended meanwhile
+  }
   run.log_ = std::make_unique<core::LogFile>(run / "log.txt");
   return run;
+}
+
+bool RunFolder::IsFinished(const fs::path& path, const std::string& kind) {
+  bool finished = false;
+  return KindOf(path, &finished) == kind && finished;
+}
+
+void RunFolder::Lock() {
+  if (lock_) return;
+  lock_ = core::FileLock::Try(path_ / kLock);
+  if (lock_) return;
+  throw core::MachineError(path_.string() + " is being worked on by another process",
+                           "wait for it, or end it and try again");
 }
 
 void RunFolder::WriteState() const {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The folder of one run: config.toml (resolved; written before data is read), metrics, log.txt,
 // provenance.json, checkpoints/, and state.json that says whether the run is finished.
-// Torch-free. One process writes a run, and has one RunFolder at a time (log.txt takes the log).
+// Torch-free. One process at a time writes a run: it holds the lock of run.lock (core::FileLock),
+// which is free again when it dies. It has one RunFolder at a time (log.txt takes the log).
 #pragma once
 
 #include <cstdint>
@@ -9,10 +10,12 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/base/lock.h"
 #include "core/base/log.h"
 
 namespace eosin::engine {
@@ -23,11 +26,18 @@ class RunFolder {
  public:
   // Makes the folder with config.toml and opens log.txt. `kind` ("pretrain", "segment") is kept in
   // state.json. Throws DataError when the folder holds anything else, or a run that got as far as a
-  // checkpoint (Open continues it); one that failed before that is started over.
+  // checkpoint (Open continues it) or a result; one that failed before that is started over.
+  // MachineError when another process works on it.
   static RunFolder Create(const fs::path& path, const std::string& kind,
                           const std::string& config_toml);
-  // An existing run of this kind. Throws DataError when there is none.
+  // An existing run of this kind. Throws DataError when there is none; MachineError when another
+  // process works on it. A finished run is opened without its lock.
   static RunFolder Open(const fs::path& path, const std::string& kind);
+  // For readers: false also when there is no such run. Takes no lock.
+  static bool IsFinished(const fs::path& path, const std::string& kind);
+
+  // Takes the lock unless it is held: for those who write to a finished run again.
+  void Lock();
 
   const fs::path& path() const { return path_; }
   fs::path operator/(const std::string& name) const { return path_ / name; }
@@ -48,6 +58,7 @@ class RunFolder {
   fs::path path_;
   std::string kind_;
   bool finished_ = false;
+  std::optional<core::FileLock> lock_;
   std::unique_ptr<core::LogFile> log_;
 };
 

@@ -185,9 +185,9 @@ std::string LoadReport::Table() const {
 }
 
 LoadReport LoadEncoder(torch::nn::Module& encoder, const std::filesystem::path& path,
-                       const LoadRules& rules) {
+                       const LoadRules& rules, std::map<std::string, std::string>* metadata) {
   CheckHashInName(path);
-  core::StateDict dict = core::ReadWeights(path);
+  core::StateDict dict = core::ReadWeights(path, metadata);
   try {
     std::string dialect;
     dict = MapDialect(std::move(dict), &dialect);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -61,14 +62,17 @@ struct TrunkInfo {
 TrunkInfo DescribeTrunk(const core::StateDict& trunk);
 
 // The hash that a file's name promises, as torch.hub and torchvision name files: resnet50-0676ba61
-// .pth begins its SHA-256 so. Empty when the name has none (no eight or more of 0-9, a-f after the
-// last dash, or a date).
+// .pth begins its SHA-256 so. Empty when the name has none: no eight or more of 0-9, a-f after the
+// last dash, or digits alone, unless torchvision's name of a net stands before them
+// (resnet50-12345678.pth) and they are no date.
 std::string HashInName(const std::filesystem::path& path);
 // Throws WeightsError when the file's SHA-256 does not begin with the hash in its name.
 void CheckHashInName(const std::filesystem::path& path);
 
-// CheckHashInName + ReadWeights + MapDialect + LoadStateDict into an encoder. Errors name the file.
+// CheckHashInName + ReadWeights + MapDialect + LoadStateDict into an encoder. `metadata` is filled
+// as by ReadWeights. Errors name the file.
 LoadReport LoadEncoder(torch::nn::Module& encoder, const std::filesystem::path& path,
-                       const LoadRules& rules = {});
+                       const LoadRules& rules = {},
+                       std::map<std::string, std::string>* metadata = nullptr);
 
 }  // namespace eosin::engine

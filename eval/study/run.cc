@@ -34,7 +34,9 @@ engine::RunFolder OpenOut(const std::string& out, const std::string& config) {
   if (!fs::exists(fs::path(out) / "state.json")) {
     return engine::RunFolder::Create(out, "eval", config);
   }
-  return engine::RunFolder::Open(out, "eval");
+  engine::RunFolder run = engine::RunFolder::Open(out, "eval");
+  run.Lock();  // a finished one is begun anew
+  return run;
 }
 
 // From here on the folder is of this config: no longer finished, and without another's results.

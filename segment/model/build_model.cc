@@ -2,6 +2,9 @@
 #include "segment/model/build_model.h"
 
 #include <fmt/format.h>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "core/base/error.h"
 #include "core/base/log.h"
@@ -13,10 +16,61 @@
 namespace eosin::segment {
 namespace {
 
+using Metadata = std::map<std::string, std::string>;
+
+// What no tensor's shape tells: the dilations and the output stride. Other ones make another net of
+// the same weights.
+struct Geometry {
+  std::string rates, output_stride;  // "6,12,18", "16"
+  bool operator==(const Geometry&) const = default;
+  std::string Words() const {
+    return fmt::format("dilations {} at output stride {}", rates, output_stride);
+  }
+};
+
+std::string Joined(const std::vector<int64_t>& rates) {
+  return fmt::format("{}", fmt::join(rates, ","));
+}
+
+// By the file's metadata, else what the net was published with; nothing where that is not known or
+// is no geometry of eosin's (MappedNet::exact).
+std::optional<Geometry> GeometryOf(const MappedNet& mapped, const Metadata& metadata) {
+  const auto rates = metadata.find("eosin.rates"), stride = metadata.find("eosin.output_stride");
+  if (rates != metadata.end() && stride != metadata.end()) {
+    return Geometry{rates->second, stride->second};
+  }
+  if (!mapped.exact) return std::nullopt;
+  return Geometry{"12,24,36", mapped.head == "deeplabv3plus" ? "16" : "8"};
+}
+
+void CompareGeometry(const SegmentOptions& options, const MappedNet& mapped,
+                     const Metadata& metadata) {
+  const Geometry mine{Joined(options.Rates()), std::to_string(options.output_stride)};
+  const std::optional<Geometry> file = GeometryOf(mapped, metadata);
+  if (!file || *file == mine) return;
+  const std::string keys = fmt::format("model.rates = [{}] and model.output_stride = {}",
+                                       file->rates, file->output_stride);
+  if (!metadata.contains("eosin.rates")) {
+    core::LogWarning(fmt::format(
+        "{} does not say its dilations; a published {} has {}, but this run has {}: the same "
+        "weights, another network. If the file is such a net, set {}",
+        options.init, mapped.head, file->Words(), mine.Words(), keys));
+    return;
+  }
+  const std::string message = fmt::format("the net in {} has {}, but this run has {}", options.init,
+                                          file->Words(), mine.Words());
+  if (options.init_part == "all") {
+    throw core::ConfigError(
+        message + ": with model.init_part = all it would be another network",
+        fmt::format("set {}; or model.init_part = body, as a start to train from", keys));
+  }
+  core::LogWarning(fmt::format("{}; {} make them equal", message, keys));
+}
+
 // All of the file's net, or all but the convolution that gives the classes.
-engine::LoadReport LoadNet(SegmentationNet& net, core::StateDict dict, bool with_classes) {
+engine::LoadReport LoadNet(SegmentationNet& net, const SegmentOptions& options,
+                           core::StateDict dict, const Metadata& metadata) {
   MappedNet mapped = MapSegmentationNet(std::move(dict));
-  const DeepLabOptions& options = net->options();
   const auto holds = [&mapped] { return "the file holds a " + DescribeNet(mapped); };
   if (mapped.head != options.head) {
     throw core::WeightsError(
@@ -29,7 +83,7 @@ engine::LoadReport LoadNet(SegmentationNet& net, core::StateDict dict, bool with
   rules.min_share = 1.0;
   rules.ignore_prefixes.clear();
   if (!options.aux) rules.ignore_prefixes.push_back("aux_classifier.");
-  if (!with_classes) {
+  if (options.init_part == "body") {
     for (const char* last : {"classifier.4.", "aux_classifier.4.", "segmentation_head.0."}) {
       rules.ignore_prefixes.push_back(last);
     }
@@ -37,6 +91,7 @@ engine::LoadReport LoadNet(SegmentationNet& net, core::StateDict dict, bool with
   try {
     engine::LoadReport report = engine::LoadStateDict(*net, mapped.tensors, rules);
     report.dialect = mapped.dialect;
+    CompareGeometry(options, mapped, metadata);
     if (!mapped.exact) {
       core::LogWarning(
           "segmentation_models.pytorch computes its DeepLabV3 with other dilations and another "
@@ -72,7 +127,7 @@ std::map<std::string, std::string> NetMetadata(const SegmentOptions& options) {
           {"eosin.stem", options.stem},
           {"eosin.width", std::to_string(options.width)},
           {"eosin.output_stride", std::to_string(options.output_stride)},
-          {"eosin.rates", fmt::format("{}", fmt::join(options.Rates(), ","))},
+          {"eosin.rates", Joined(options.Rates())},
           {"eosin.head_channels", std::to_string(options.head_channels)},
           {"eosin.separable", options.separable ? "true" : "false"},
           {"eosin.classes", fmt::format("{}", fmt::join(options.data.classes, ","))},
@@ -87,18 +142,17 @@ BuiltModel BuildModel(const SegmentOptions& options, InitFile init) {
   InitDeepLab(model.net, seed, seed);
   model.normalization = eval::ParseNormalization(options.normalization, "model.normalization");
   if (options.init == "random" || init == InitFile::kIgnore) return model;
-  std::map<std::string, std::string> metadata;
+  Metadata metadata;
   engine::LoadReport report;
   if (options.init_part == "backbone") {
     engine::LoadRules rules;
     rules.min_share = 1.0;  // a stage left at random would be judged as if it had been learnt
-    report = engine::LoadEncoder(*model.net->backbone(), options.init, rules);
-    core::ReadWeights(options.init, &metadata);
+    report = engine::LoadEncoder(*model.net->backbone(), options.init, rules, &metadata);
   } else {
     engine::CheckHashInName(options.init);
     try {
-      report = LoadNet(model.net, core::ReadWeights(options.init, &metadata),
-                       options.init_part == "all");
+      core::StateDict dict = core::ReadWeights(options.init, &metadata);
+      report = LoadNet(model.net, options, std::move(dict), metadata);
     } catch (const core::WeightsError& error) {
       throw core::WeightsError(options.init + ": " + error.what(), error.hint());
     }
@@ -106,7 +160,13 @@ BuiltModel BuildModel(const SegmentOptions& options, InitFile init) {
   core::LogInfo(fmt::format("{} ({}):\n{}", options.init, options.init_part, report.Table()));
   model.matched = report.share_of_parameters;
   if (options.normalization == "auto") {
-    if (const auto found = engine::NormalizationOf(metadata)) model.normalization = *found;
+    if (const auto found = engine::NormalizationOf(metadata)) {
+      model.normalization = *found;
+    } else {
+      core::LogInfo(
+          "input normalised by ImageNet's mean and deviation (the file does not say; "
+          "model.normalization changes it)");
+    }
   }
   return model;
 }

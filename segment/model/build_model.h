@@ -17,7 +17,7 @@ namespace eosin::segment {
 struct BuiltModel {
   SegmentationNet net{nullptr};         // on the CPU
   engine::Normalization normalization;  // options.normalization; auto: the file's, else ImageNet's
-  double matched = 0;                   // share of the backbone that came from the file, 0..1
+  double matched = 0;  // share of options.init_part's parameters that came from the file, 0..1
 };
 
 DeepLabOptions NetOptions(const SegmentOptions& options);
@@ -32,7 +32,9 @@ enum class InitFile : uint8_t { kRead, kIgnore };
 
 // Writes the table of what matched to the log. Throws WeightsError when options.init is missing,
 // is not the file that its name says (engine::CheckHashInName), or does not fit in full: nothing is
-// loaded in part but what options.init_part says.
+// loaded in part but what options.init_part says. A net (body, all) under other dilations or
+// another output stride than its file's, or than its published one's where the file does not say,
+// is warned about; ConfigError for all of a file that says them.
 BuiltModel BuildModel(const SegmentOptions& options, InitFile init = InitFile::kRead);
 
 }  // namespace eosin::segment

@@ -85,8 +85,6 @@ class SegmentationNetImpl : public torch::nn::Cloneable<SegmentationNetImpl> {
 };
 TORCH_MODULE(SegmentationNet);
 
-using DeepLabV3 = SegmentationNet;  // what default options make
-
 // The originals' initialisation from two seeds: backbone as InitResNet; heads PyTorch's default
 // (deeplabv3), or Kaiming and Xavier uniform with zero biases (deeplabv3plus). A study gives every
 // arm the same head_seed.

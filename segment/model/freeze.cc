@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <algorithm>
-#include <cmath>
 
 #include "core/base/error.h"
 #include "segment/options.h"
@@ -41,12 +40,10 @@ void FrozenStages::TrainMode(SegmentationNet& net) const {
   for (const auto& module : modules_) module->eval();
 }
 
-FreezeSchedule::FreezeSchedule(const std::string& freeze, double unfreeze_at,
-                               const std::string& then, int64_t steps)
-    : first_(FrozenDepth(freeze)), second_(FrozenDepth(then)), steps_(steps), change_(steps) {
-  if (unfreeze_at > 0) {
-    change_ = std::llround(unfreeze_at * static_cast<double>(steps));
-  }
-}
+FreezeSchedule::FreezeSchedule(const SegmentOptions& options)
+    : first_(FrozenDepth(options.freeze)),
+      second_(FrozenDepth(options.unfreeze_to)),
+      steps_(options.steps),
+      change_(options.UnfreezeStep()) {}
 
 }  // namespace eosin::segment

@@ -15,6 +15,8 @@
 
 namespace eosin::segment {
 
+struct SegmentOptions;
+
 // How many stages (stem, layer1, ..., layer4) a name of FreezeNames() freezes: none 0, stem 1, ...,
 // layer4 and all 5. Throws ConfigError on other names.
 int FrozenDepth(const std::string& stage);
@@ -39,17 +41,14 @@ class FrozenStages {
   int64_t parameters_ = 0;
 };
 
-// What is frozen at which step: `freeze` up to step change(), `then` from there on. Frozen
-// throughout, linear probe then fine-tuning (freeze = all, then = none) and "unfreeze at 20 %" are
-// all this.
+// What is frozen at which step: options.freeze before options.UnfreezeStep(), options.unfreeze_to
+// from there on. Frozen throughout, linear probe then fine-tuning (all, then none) and "unfreeze at
+// 20 %" are all this.
 class FreezeSchedule {
  public:
-  // unfreeze_at: share of the steps, 0 = never.
-  FreezeSchedule(const std::string& freeze, double unfreeze_at, const std::string& then,
-                 int64_t steps);
+  explicit FreezeSchedule(const SegmentOptions& options);
 
   int DepthAt(int64_t step) const { return step < change_ ? first_ : second_; }
-  int64_t change() const { return change_; }  // = steps when nothing changes
   int always() const { return change_ < steps_ ? std::min(first_, second_) : first_; }
 
  private:

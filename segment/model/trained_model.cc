@@ -3,8 +3,10 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/softmax.h>
+#include <cstdlib>
 #include <cstring>
 #include <map>
+#include <sstream>
 
 #include "core/base/error.h"
 #include "core/formats/safetensors.h"
@@ -55,8 +57,21 @@ TrainedModel::TrainedModel(const fs::path& run, const engine::Compute& compute)
     : compute_(compute), options_(ReadOptions(run)) {
   std::map<std::string, std::string> metadata;
   const core::StateDict state = core::ReadSafetensors(run / "model.safetensors", &metadata);
-  if (const auto found = engine::NormalizationOf(metadata)) normalization_ = *found;
-  net_ = DeepLabV3(NetOptions(options_));
+  const auto normalization = engine::NormalizationOf(metadata);
+  if (!normalization) {
+    throw core::WeightsError(
+        (run / "model.safetensors").string() + " does not say how its input is normalised",
+        "use the file that eosin segment wrote: another program dropped its metadata");
+  }
+  normalization_ = *normalization;
+  if (const auto rates = metadata.find("eosin.rates"); rates != metadata.end()) {
+    options_.rates.clear();  // in the config they may be left to the crop's size
+    std::istringstream numbers(rates->second);
+    for (std::string rate; std::getline(numbers, rate, ',');) {
+      options_.rates.push_back(std::strtod(rate.c_str(), nullptr));
+    }
+  }
+  net_ = SegmentationNet(NetOptions(options_));
   engine::LoadRules rules;
   rules.strict = true;
   rules.ignore_prefixes = {};

@@ -19,7 +19,7 @@ namespace eosin::segment {
 class TrainedModel {
  public:
   // WeightsError when `run` is no run folder, has no model yet, or a model that does not fit its
-  // config. On compute.device, in evaluation mode.
+  // config or does not say how its input is normalised. On compute.device, in evaluation mode.
   TrainedModel(const std::filesystem::path& run, const engine::Compute& compute);
 
   const SegmentOptions& options() const { return options_; }
@@ -33,7 +33,7 @@ class TrainedModel {
   const engine::Compute compute_;
   SegmentOptions options_;
   engine::Normalization normalization_;
-  DeepLabV3 net_{nullptr};
+  SegmentationNet net_{nullptr};
   std::string hash_;
 };
 

@@ -23,8 +23,8 @@ std::vector<int64_t> WindowStarts(int64_t length, int64_t window, double overlap
   return starts;
 }
 
-core::Image PredictImage(DeepLabV3& net, const core::Image& image, const WindowOptions& options,
-                         const engine::Compute& compute,
+core::Image PredictImage(SegmentationNet& net, const core::Image& image,
+                         const WindowOptions& options, const engine::Compute& compute,
                          const engine::Normalization& normalization) {
   at::NoGradGuard no_grad;
   const int64_t window = options.window;

@@ -28,8 +28,8 @@ std::vector<int64_t> WindowStarts(int64_t length, int64_t window, double overlap
 
 // image: RGB. Returns a 1-channel image of class indices of the same size. The net must be in
 // evaluation mode on compute.device; no gradients are recorded.
-core::Image PredictImage(DeepLabV3& net, const core::Image& image, const WindowOptions& options,
-                         const engine::Compute& compute,
+core::Image PredictImage(SegmentationNet& net, const core::Image& image,
+                         const WindowOptions& options, const engine::Compute& compute,
                          const engine::Normalization& normalization);
 
 }  // namespace eosin::segment

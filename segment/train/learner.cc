@@ -70,7 +70,7 @@ Learner::Learner(const SegmentOptions& options, const engine::Compute& compute, 
     : options_(options),
       compute_(compute),
       net_(std::move(net)),
-      schedule_(options.freeze, options.unfreeze_at, options.unfreeze_to, options.steps),
+      schedule_(options),
       rate_(MakeRate(options)) {
   net_->to(compute_.device);
   engine::ToChannelsLast(*net_);
@@ -82,6 +82,7 @@ Learner::Learner(const SegmentOptions& options, const engine::Compute& compute, 
                          .to(compute_.device);
   }
   frozen_ = std::make_unique<FrozenStages>(net_, schedule_.always());
+  always_frozen_ = frozen_->parameters();
   optimizer_ = MakeOptimizer(options_, net_, schedule_.always());
   Prepare(0);
 }

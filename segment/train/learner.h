@@ -28,6 +28,8 @@ class Learner {
   SegmentationNet& net() { return net_; }
   engine::Optimizer& optimizer() { return *optimizer_; }
   const FrozenStages& frozen() const { return *frozen_; }
+  // Parameters that no step changes.
+  int64_t always_frozen() const { return always_frozen_; }
 
   // Freezes what is frozen at this step and puts the network into training mode. To be called
   // before the first step, after an evaluation, and at every step (then it is free).
@@ -53,6 +55,7 @@ class Learner {
   FreezeSchedule schedule_;
   engine::LrSchedule rate_;
   std::unique_ptr<FrozenStages> frozen_;
+  int64_t always_frozen_ = 0;
   std::unique_ptr<engine::Optimizer> optimizer_;
 };
 

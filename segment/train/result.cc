@@ -2,6 +2,8 @@
 #include "segment/train/result.h"
 
 #include <fmt/format.h>
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -20,6 +22,11 @@ double NumberOf(const Json& json) {
 }
 
 }  // namespace
+
+bool ChosenByValidation(const SegmentResult& result) {
+  return std::any_of(result.curve.begin(), result.curve.end(),
+                     [](const CurvePoint& point) { return !std::isnan(point.val_dice); });
+}
 
 void WriteResult(const std::filesystem::path& path, const SegmentResult& result) {
   Json curve = Json::array();
@@ -46,6 +53,7 @@ void WriteResult(const std::filesystem::path& path, const SegmentResult& result)
                      {"weights_matched", result.weights_matched},
                      {"steps", result.steps},
                      {"best_step", result.best_step},
+                     {"best_by", ChosenByValidation(result) ? "validation" : "last step"},
                      {"train_images", result.train_images},
                      {"curve", curve},
                      {"drift", drift},

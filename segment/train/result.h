@@ -34,8 +34,9 @@ struct SegmentResult {
   std::vector<std::string> train_images;
   std::string init;  // "random" or the weights file's name
   std::string freeze;
-  int64_t frozen_parameters = 0, parameters = 0;
-  double weights_matched = 0.0;  // share of backbone parameters that came from the file, 0..1
+  int64_t frozen_parameters = 0, parameters = 0;  // those frozen throughout; all
+  // Share of the parameters of what was to come from the file (model.init_part) that did, 0..1.
+  double weights_matched = 0.0;
   int64_t steps = 0, best_step = 0;
   std::vector<CurvePoint> curve;
   double mpp = 0;  // um per pixel of the scored images; 0 = not known, distances are px
@@ -47,6 +48,9 @@ struct SegmentResult {
 
 // Called after each training step with the number of steps done and the last known mean loss.
 using StepHook = std::function<void(int64_t steps, double loss)>;
+
+// False: every validation was n/a, and the best state is the last one.
+bool ChosenByValidation(const SegmentResult& result);
 
 void WriteResult(const std::filesystem::path& path, const SegmentResult& result);
 // Throws DataError when the file is missing or is not a result. Version 1 had pixel counts alone:

@@ -67,10 +67,10 @@ class Report {
     page_.AddCallout(
         core::Verdict::kNeutral, "Result",
         fmt::format("Dice **{}**, IoU {}, boundary F1 {}, Hausdorff 95 % {} {} (mean over {} test "
-                    "patients and the classes but background; best state by validation, step {})",
+                    "patients and the classes but background; {}, step {})",
                     ScoreText(Macro("dice"), 3), ScoreText(Macro("iou"), 3),
                     ScoreText(Macro("boundary_f1"), 3), ScoreText(Macro("hd95"), 1),
-                    DistanceUnit(result_), patients_.size(), result_.best_step));
+                    DistanceUnit(result_), patients_.size(), Kept(), result_.best_step));
     for (const std::string& note : notes_) {
       page_.AddCallout(core::Verdict::kUnsure, "Note", note);
     }
@@ -78,19 +78,18 @@ class Report {
       return fmt::format("{} images of {} patients", indices.size(),
                          PatientsOf(data_.items(), indices).size());
     };
-    const double matched = 100 * result_.weights_matched;
     page_.AddFacts(
         {{"trained on", part(split_.train)},
          {"validated on", part(split_.val)},
          {"tested on", part(split_.test)},
          {"scale", result_.mpp > 0 ? fmt::format("{:.3g} um/px", result_.mpp)
                                    : std::string("not known: distances are in px (input.mpp)")},
-         {"start",
-          result_.init == "random"
-              ? std::string("random")
-              : fmt::format("{} ({:.1f} % of the backbone's parameters)", result_.init, matched)},
-         {"frozen", result_.freeze == "none" ? "nothing" : "up to " + result_.freeze},
-         {"parameters", fmt::format("{:.2f} M, {:.2f} M of them frozen",
+         {"start", result_.init == "random"
+                       ? std::string("random")
+                       : fmt::format("{} ({:.1f} % of the parameters of {})", result_.init,
+                                     100 * result_.weights_matched, Started())},
+         {"frozen", DescribeFreezing(options_)},
+         {"parameters", fmt::format("{:.2f} M, {:.2f} M of them frozen throughout",
                                     static_cast<double>(result_.parameters) / 1e6,
                                     static_cast<double>(result_.frozen_parameters) / 1e6)},
          {"training",
@@ -98,6 +97,17 @@ class Report {
                       options_.crop, options_.optimizer.name, options_.optimizer.lr)},
          {"config.toml", Hash("config.toml")},
          {"split.json", Hash("split.json")}});
+  }
+
+  std::string Kept() const {
+    return ChosenByValidation(result_) ? "best state by validation"
+                                       : "last state, because every validation was n/a";
+  }
+
+  // What the weights file was to fill.
+  std::string Started() const {
+    if (options_.init_part == "backbone") return "the backbone";
+    return options_.init_part == "body" ? "the net but its class layer" : "the whole net";
   }
 
   std::string Hash(const std::string& name) const {
@@ -126,10 +136,9 @@ class Report {
       rows.push_back(std::move(macro));
       rows.push_back(std::move(micro));
     }
-    page_.AddTable(
-        headers, rows,
-        {.caption = fmt::format("Test scores of the best state by validation; pixel accuracy {}",
-                                ScoreText(all.counts.PixelAccuracy(), 3))});
+    page_.AddTable(headers, rows,
+                   {.caption = fmt::format("Test scores of the {}; pixel accuracy {}", Kept(),
+                                           ScoreText(all.counts.PixelAccuracy(), 3))});
     std::vector<std::string> missed;
     for (int c = 0; c < Classes(); ++c) {
       if (all.detail.empty() || c == background_) continue;
@@ -285,6 +294,17 @@ class Report {
 };
 
 }  // namespace
+
+std::string DescribeFreezing(const SegmentOptions& options) {
+  const auto part = [](const std::string& stage) -> std::string {
+    if (stage == "none") return "nothing";
+    if (stage == "stem") return "the stem";
+    return stage == "all" || stage == "layer4" ? "the backbone" : "the backbone up to " + stage;
+  };
+  if (options.unfreeze_at == 0) return part(options.freeze);
+  return fmt::format("{} until step {} of {}, then {}", part(options.freeze),
+                     options.UnfreezeStep(), options.steps, part(options.unfreeze_to));
+}
 
 void WriteRunReport(const SegmentOptions& options, const MaskDataset& data, const ImageSplit& split,
                     const SegmentResult& result, const std::vector<std::string>& notes,

@@ -14,6 +14,10 @@
 
 namespace eosin::segment {
 
+// What is frozen, in words: "nothing", "the backbone up to layer2", "the backbone until step 4 of
+// 20, then nothing".
+std::string DescribeFreezing(const SegmentOptions& options);
+
 // folder: the run folder, with config.toml and predictions/ (the gallery shows the worst, the
 // median and the best of the test images whose predictions were kept). notes: what a reader must
 // know first, e.g. that the parts share patients.

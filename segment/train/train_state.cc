@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "segment/train/train_state.h"
 
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -18,6 +19,18 @@ double NumberOf(const Json& json) {
 }
 
 }  // namespace
+
+bool TrainState::Judge(double score) {
+  ++worse;
+  const bool nothing_better = std::isnan(score) && best < 0;
+  if (!nothing_better && !(score > best)) return false;
+  best_step = step;
+  if (!std::isnan(score)) {
+    best = score;
+    worse = 0;
+  }
+  return true;
+}
 
 std::string TrainState::ToJson() const {
   Json points = Json::array();
@@ -79,7 +92,10 @@ bool HasTrainState(const std::filesystem::path& run) {
 
 void RemoveCheckpoint(const std::filesystem::path& run) {
   std::error_code ignored;  // one folder too many is no reason to fail a finished run
-  std::filesystem::remove_all(run / "checkpoints", ignored);
+  const std::filesystem::path all = run / "checkpoints", gone = run / "checkpoints.old";
+  std::filesystem::remove_all(gone, ignored);  // of a process that was killed here
+  std::filesystem::rename(all, gone, ignored);
+  std::filesystem::remove_all(gone, ignored);
 }
 
 }  // namespace eosin::segment

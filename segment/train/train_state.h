@@ -19,7 +19,7 @@ struct TrainState {
   int64_t validated = 0;    // the step of the last validation
   double loss_sum = 0.0;    // since that validation
   int64_t loss_count = 0;
-  double best = -1.0;  // validation score of the best state
+  double best = -1.0;  // validation score of the best state; below 0: all were n/a
   int64_t best_step = 0;
   int64_t worse = 0;  // validations since then
   std::vector<CurvePoint> curve;
@@ -28,6 +28,11 @@ struct TrainState {
   int threads = 1;
   bool bf16 = false, tf32 = false;
   std::string device;
+
+  // Takes in a validation of the present step: mean Dice, NaN = n/a. True when its state is the one
+  // to keep: the first of the highest score, or while all are n/a the last one. An n/a is never
+  // better than what was before, and never replaces a score.
+  bool Judge(double score);
 
   std::string ToJson() const;
 };
@@ -40,7 +45,8 @@ std::filesystem::path CheckpointFolder(const std::filesystem::path& run);
 // True when a run was killed and can be continued.
 bool HasTrainState(const std::filesystem::path& run);
 
-// A run's checkpoint is of no use once its result is written.
+// A run's checkpoint is of no use once its result is written. Goes out of sight at once: a kill
+// leaves no half of it to continue from.
 void RemoveCheckpoint(const std::filesystem::path& run);
 
 }  // namespace eosin::segment

@@ -74,6 +74,33 @@ std::vector<double> WeightsOfClasses(const SegmentOptions& options, const MaskDa
   return ClassWeights(options.class_weights, pixels);
 }
 
+// The best state is chosen by the Dice of the foreground: without any in the validation images
+// there is no choice.
+void CheckValidation(const SegmentOptions& options, const MaskDataset& data,
+                     const ImageSplit& split) {
+  const std::vector<std::string>& classes = options.data.classes;
+  const auto& pixels = data.ClassPixels(options.Workers());
+  std::vector<std::string> absent;
+  size_t foreground = 0;
+  for (size_t c = 0; c < classes.size(); ++c) {
+    if (static_cast<int64_t>(c) == options.data.background) continue;
+    ++foreground;
+    const bool shown = std::any_of(split.val.begin(), split.val.end(), [&](int64_t i) {
+      return pixels[static_cast<size_t>(i)][c] > 0;
+    });
+    if (!shown) absent.push_back(classes[c]);
+  }
+  if (absent.empty()) return;
+  const std::string message = fmt::format("no validation image shows {} ({} images)",
+                                          fmt::join(absent, " or "), split.val.size());
+  if (absent.size() == foreground) {
+    throw core::DataError(message + ": the best state cannot be chosen",
+                          "take another split.seed or a larger split.val, or name the parts in "
+                          "split.file");
+  }
+  core::LogWarning(message + ": it has no say in choosing the best state");
+}
+
 class Training {
  public:
   Training(const SegmentOptions& options, const MaskDataset& data, const ImageSplit& split,
@@ -84,6 +111,7 @@ class Training {
         folder_(folder),
         compute_(engine::ResolveCompute(options.compute)) {
     options_.Check();
+    CheckValidation(options_, data_, split_);
     std::optional<engine::Checkpoint> checkpoint = FindCheckpoint();
     // A checkpoint holds the weights: the file of options.init may be gone by now.
     BuiltModel model = BuildModel(options_, checkpoint ? InitFile::kIgnore : InitFile::kRead);
@@ -91,7 +119,7 @@ class Training {
     if (!checkpoint) state_.weights_matched = model.matched;
     learner_ = std::make_unique<Learner>(options_, compute_, model.net,
                                          WeightsOfClasses(options_, data, split));
-    result_.frozen_parameters = learner_->frozen().parameters();
+    result_.frozen_parameters = learner_->always_frozen();
     if (checkpoint) {
       Continue(*checkpoint);
     } else {
@@ -239,14 +267,13 @@ class Training {
   void Step() {
     const int64_t step = state_.step;
     learner_->Prepare(step);
-    const FreezeSchedule schedule(options_.freeze, options_.unfreeze_at, options_.unfreeze_to,
-                                  options_.steps);
+    const int64_t change = options_.UnfreezeStep();
     std::vector<at::Tensor> features;
     at::Tensor target;
-    if (options_.cache_features && step < schedule.change()) {
+    if (options_.cache_features && step < change) {
       if (!cache_) {
-        cache_ = std::make_unique<FeatureCache>(options_, data_, split_.train, schedule.change(),
-                                                compute_, normalization_, *learner_);
+        cache_ = std::make_unique<FeatureCache>(options_, data_, split_.train, change, compute_,
+                                                normalization_, *learner_);
         core::LogInfo(fmt::format("features of {} crops kept: {:.2f} GB", cache_->crops(),
                                   cache_->gigabytes()));
       }
@@ -322,15 +349,7 @@ class Training {
     state_.validated = state_.step;
     loss_sum_.zero_();
     state_.loss_count = 0;
-    ++state_.worse;
-    // n/a counts as 0: the first state is kept until one finds something.
-    const double score = std::isnan(point.val_dice) ? 0.0 : point.val_dice;
-    if (score > state_.best) {
-      state_.best = score;
-      state_.best_step = state_.step;
-      state_.worse = 0;
-      best_ = engine::ToStateDict(*net());
-    }
+    if (state_.Judge(point.val_dice)) best_ = engine::ToStateDict(*net());
     return Stopped();
   }
 

@@ -26,8 +26,9 @@ struct TrainExtras {
 // the checkpoint.
 //
 // Throws WeightsError when options.init does not fit the network; ConfigError when the checkpoint
-// is of other options or data; DataError when the loss is no number: the batch is then kept in
-// folder/nan (its crops as PNG, batch.json, the weights); InterruptedError on SIGINT, after saving.
+// is of other options or data; DataError when no validation image shows a class but background, or
+// when the loss is no number: the batch is then kept in folder/nan (its crops as PNG, batch.json,
+// the weights); InterruptedError on SIGINT, after saving.
 SegmentResult TrainSegmenter(const SegmentOptions& options, const MaskDataset& data,
                              const ImageSplit& split, const std::filesystem::path& folder,
                              const TrainExtras& extras = {});

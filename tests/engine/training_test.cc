@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The pieces of a training loop: schedules, optimisers, autocast, input, run folder, checkpoints.
+#include <sys/wait.h>
 #include <torch/nn/functional/activation.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/types.h>
+#include <unistd.h>
 #include <cmath>
+#include <csignal>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/base/files.h"
+#include "core/base/lock.h"
 #include "core/formats/csv.h"
 #include "core/formats/tfevents.h"
 #include "engine/training/checkpoint.h"
@@ -336,6 +340,61 @@ TEST(RunFolderTest, CreatesOpensAndProtectsRuns) {
   std::ofstream(temp / "foreign/thesis.txt") << "x";
   ExpectError([&] { RunFolder::Create(temp / "foreign", "pretrain", ""); }, kBad, "not empty");
   EXPECT_FALSE(fs::exists(temp / "foreign/config.toml"));
+}
+
+TEST(RunFolderTest, OneProcessAtATime) {
+  TempFolder temp;
+  const fs::path path = temp / "run";
+  {
+    RunFolder run = RunFolder::Create(path, "segment", "seed = 1\n");
+    ExpectError([&] { RunFolder::Open(path, "segment"); }, core::ExitCode::kMachine,
+                "is being worked on by another process");
+    ExpectError([&] { RunFolder::Create(path, "segment", "seed = 2\n"); }, core::ExitCode::kMachine,
+                "is being worked on by another process");
+    EXPECT_EQ(core::ReadFile(run.config()), "seed = 1\n");
+    EXPECT_FALSE(RunFolder::IsFinished(path, "segment"));  // a reader waits for nobody
+  }
+  EXPECT_FALSE(fs::exists(path / "run.lock"));
+  // A process that dies by a kill leaves the file and no lock.
+  int held[2];
+  ASSERT_EQ(pipe(held), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const RunFolder run = RunFolder::Open(path, "segment");
+    if (write(held[1], "x", 1) == 1) pause();
+    _exit(0);
+  }
+  char byte = 0;
+  ASSERT_EQ(read(held[0], &byte, 1), 1);
+  ExpectError([&] { RunFolder::Open(path, "segment"); }, core::ExitCode::kMachine, "is being");
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  close(held[0]), close(held[1]);
+  EXPECT_TRUE(fs::exists(path / "run.lock"));
+  RunFolder::Open(path, "segment").MarkFinished();
+  EXPECT_TRUE(RunFolder::IsFinished(path, "segment"));
+  EXPECT_FALSE(RunFolder::IsFinished(path, "pretrain"));
+  EXPECT_FALSE(RunFolder::IsFinished(temp / "none", "segment"));
+  // Of a finished run there is nothing to lock, unless somebody wants to write to it.
+  {
+    RunFolder finished = RunFolder::Open(path, "segment");
+    EXPECT_FALSE(fs::exists(path / "run.lock"));
+    finished.Lock();
+    EXPECT_FALSE(core::FileLock::Try(path / "run.lock"));
+  }
+  // Left in a folder that was killed while it was made, and in nobody's way.
+  core::MakeFolder(temp / "young");
+  std::ofstream(temp / "young/run.lock") << "";
+  EXPECT_NO_THROW(RunFolder::Create(temp / "young", "segment", ""));
+}
+
+TEST(RunFolderTest, ARunWithAResultIsNeverStartedOver) {
+  TempFolder temp;
+  RunFolder::Create(temp / "run", "segment", "seed = 1\n");
+  std::ofstream(temp / "run/result.json") << "{}";
+  ExpectError([&] { RunFolder::Create(temp / "run", "segment", "seed = 2\n"); }, kBad,
+              "segment run already");
+  EXPECT_EQ(core::ReadFile(temp / "run/config.toml"), "seed = 1\n");
 }
 
 TEST(MetricsLogTest, ThreeFormatsAgreeAndAResumeRepeatsNothing) {

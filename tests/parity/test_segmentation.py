@@ -125,6 +125,21 @@ def exports(folder):
                                    wanted))
         state = torch.load(out / "model.pth", weights_only=True)
         print("   model.pth strict:", net.load_state_dict(state, strict=True))
+    # A class with a comma in its name, as the class convolution counts it.
+    out = folder / "comma"
+    config = folder / "comma.toml"
+    config.write_text('[mask]\nclasses = ["background", "gland, benign"]\n')
+    run("eosin", "segment", "--config", config, "--data", folder / "data", "--out", out, "--arch", "resnet18", "--crop",
+        64, "--steps", 2, "--batch", 2, "--device", "cpu")
+    net, prepare = example.load(out / "model.safetensors")
+    assert example.logits(net, prepare(Image.open(image))).shape == (1, 2, 80, 80)
+    # V3+ on a side that is no multiple of its stride: one sentence.
+    Image.open(image).crop((0, 0, 77, 80)).save(folder / "odd.png")
+    done = subprocess.run([sys.executable, ROOT / "examples" / "segment_export.py",
+                           folder / "plus_r34" / "model.safetensors", folder / "odd.png", folder / "classes.png"],
+                          capture_output=True, text=True)
+    assert done.returncode == 1 and "multiples of 16, not 77 x 80" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
     # The example as a user runs it.
     subprocess.run([sys.executable, ROOT / "examples" / "segment_export.py",
                     folder / "v3_r50" / "model.safetensors", image, folder / "classes.png"], check=True)

@@ -200,6 +200,10 @@ TEST(Rates, FollowTheMapUnlessGiven) {
   expect(256, 16, {3, 6, 9});
   expect(64, 8, {2, 3, 5});
   expect(32, 16, {1, 2, 3});
+  expect(264, 16, {3, 6, 10});  // on a 17 x 17 map: the last column of crops counts
+  options.crop = 264;
+  EXPECT_EQ(options.MapSize(), 17);
+  options.crop = 32;
   EXPECT_EQ(Warnings(options).size(), 2u);  // on a 2 x 2 map 2 and 3 are 1x1 all the same
   options.crop = 256;
   EXPECT_TRUE(Warnings(options).empty());
@@ -226,6 +230,33 @@ TEST(SegmentOptions, Check) {
         o.unfreeze_at = 0.5;
       },
       "unfreezes nothing");
+  check(
+      [](auto& o) {
+        o.freeze = "all";
+        o.unfreeze_to = "layer4";  // the same
+        o.unfreeze_at = 0.5;
+      },
+      "unfreezes nothing");
+  for (const auto& [share, what] : {std::pair{0.04, "is step 0: nothing is ever frozen"},
+                                    std::pair{0.96, "is step 10: nothing is ever unfrozen"}}) {
+    check(
+        [share = share](auto& o) {
+          o.freeze = "all";
+          o.unfreeze_at = share;
+          o.steps = 10;
+        },
+        what);
+  }
+  check([](auto& o) { o.steps = 104, o.warmup = 21; }, "train.warmup = 21 is more than a fifth");
+  {
+    SegmentOptions options;
+    options.steps = 104;
+    options.warmup = 20;
+    options.freeze = "all";
+    options.unfreeze_at = 0.01;  // step 1
+    EXPECT_NO_THROW(options.Check());
+    EXPECT_EQ(options.UnfreezeStep(), 1);
+  }
   check(
       [](auto& o) {
         o.schedule = "one-cycle";

@@ -15,7 +15,7 @@ using eosin::testing::ExpectReference;
 
 constexpr double kTolerance = 1e-5;  // the issue asks for 1e-4
 
-DeepLabV3 Small(bool aux = false) {
+SegmentationNet Small(bool aux = false) {
   DeepLabOptions options;
   options.backbone.arch = "resnet18";
   options.backbone.width = 4;
@@ -23,14 +23,14 @@ DeepLabV3 Small(bool aux = false) {
   options.rates = {1, 2, 3};
   options.head_channels = 8;
   options.aux = aux;
-  DeepLabV3 net(options);
+  SegmentationNet net(options);
   InitDeepLab(net, 1, 2);
   return net;
 }
 
 TEST(DeepLab, GivesTorchvisionsNumbers) {
   const torch::NoGradGuard guard;
-  DeepLabV3 net(DeepLabOptions{.classes = 5, .aux = true});
+  SegmentationNet net(DeepLabOptions{.classes = 5, .aux = true});
   eosin::testing::FillByFormula(*net);
   net->eval();
   const at::Tensor x = eosin::testing::FormulaImage({2, 3, 96, 96});
@@ -47,7 +47,7 @@ TEST(DeepLab, GivesTorchvisionsNumbers) {
 }
 
 TEST(DeepLab, HasTorchvisionsEntries) {
-  DeepLabV3 net(DeepLabOptions{.classes = 21, .aux = true});
+  SegmentationNet net(DeepLabOptions{.classes = 21, .aux = true});
   int64_t parameters = 0;
   for (const auto& parameter : net->parameters()) parameters += parameter.numel();
   EXPECT_EQ(parameters, 42004074);
@@ -64,7 +64,7 @@ TEST(DeepLab, HasTorchvisionsEntries) {
 }
 
 TEST(DeepLab, ABatchOfOneTrainsWithTheRunningStatisticsOfTheImagePool) {
-  DeepLabV3 net = Small();
+  SegmentationNet net = Small();
   net->train();
   const auto buffers = net->named_buffers();
   at::Tensor& pool = *const_cast<at::Tensor*>(&buffers["classifier.0.convs.4.2.running_mean"]);
@@ -85,13 +85,13 @@ TEST(DeepLab, ABatchOfOneTrainsWithTheRunningStatisticsOfTheImagePool) {
 }
 
 TEST(DeepLab, AnImageTooSmallToTrainOnIsAUserError) {
-  DeepLabV3 net = Small();
+  SegmentationNet net = Small();
   net->train();
   ExpectError([&] { net->forward(torch::rand({1, 3, 8, 8})); }, core::ExitCode::kUsage, "small");
 }
 
 TEST(DeepLab, TheHeadFollowsItsOwnSeed) {
-  DeepLabV3 a = Small(true), b = Small(true), c = Small(true);
+  SegmentationNet a = Small(true), b = Small(true), c = Small(true);
   InitDeepLab(b, 9, 2);
   InitDeepLab(c, 1, 9);
   const auto pa = a->named_parameters(), pb = b->named_parameters(), pc = c->named_parameters();
@@ -113,9 +113,9 @@ TEST(DeepLab, TheHeadFollowsItsOwnSeed) {
 
 TEST(DeepLab, ClonesAreIndependentAndFreeOfDropoutInEval) {
   const torch::NoGradGuard guard;
-  DeepLabV3 net = Small(true);
+  SegmentationNet net = Small(true);
   net->eval();
-  DeepLabV3 copy(std::dynamic_pointer_cast<SegmentationNetImpl>(net->clone()));
+  SegmentationNet copy(std::dynamic_pointer_cast<SegmentationNetImpl>(net->clone()));
   copy->eval();
   const at::Tensor x = torch::rand({2, 3, 40, 56});
   const DeepLabOutput before = net->forward(x);
@@ -128,7 +128,7 @@ TEST(DeepLab, ClonesAreIndependentAndFreeOfDropoutInEval) {
 }
 
 TEST(DeepLab, LoadsAnEncoderIntoItsBackbone) {
-  DeepLabV3 net = Small();
+  SegmentationNet net = Small();
   engine::ResNet encoder(net->options().backbone);
   engine::InitResNet(encoder, 5);
   engine::LoadStateDict(*net->backbone(), engine::ToStateDict(*encoder), {.strict = true});
@@ -265,7 +265,7 @@ TEST(DeepLabPlus, ClonesAndOddSizesAndABatchOfOne) {
 
 TEST(DeepLab, RefusesOptionsThatMakeNoNetwork) {
   const auto expect = [](DeepLabOptions options, const std::string& text) {
-    ExpectError([&] { DeepLabV3{options}; }, core::ExitCode::kUsage, text);
+    ExpectError([&] { SegmentationNet{options}; }, core::ExitCode::kUsage, text);
   };
   expect({.classes = 0}, "classes");
   expect({.rates = {}}, "rates");

@@ -92,12 +92,18 @@ TEST(Freeze, NamesAndDepths) {
 }
 
 TEST(FreezeSchedule, ChangesOnceOrNever) {
-  const FreezeSchedule always("layer2", 0, "none", 50);
-  EXPECT_EQ(always.change(), 50);
+  SegmentOptions options;
+  options.freeze = "layer2";
+  options.steps = 50;
+  const FreezeSchedule always(options);
+  EXPECT_EQ(options.UnfreezeStep(), 50);
   EXPECT_EQ(always.DepthAt(49), 3);
   EXPECT_EQ(always.always(), 3);
-  const FreezeSchedule probe("all", 0.2, "stem", 50);  // the head first, then all but the stem
-  EXPECT_EQ(probe.change(), 10);
+  options.freeze = "all";  // the head first, then all but the stem
+  options.unfreeze_at = 0.2;
+  options.unfreeze_to = "stem";
+  const FreezeSchedule probe(options);
+  EXPECT_EQ(options.UnfreezeStep(), 10);
   EXPECT_EQ(probe.DepthAt(9), 5);
   EXPECT_EQ(probe.DepthAt(10), 1);
   EXPECT_EQ(probe.always(), 1);
@@ -111,6 +117,9 @@ TEST(FreezeSchedule, LinearProbeThenFineTuning) {
   options.schedule = "constant";
   options.optimizer.lr = 0.01;
   Learner learner = MakeLearner(options);
+  EXPECT_EQ(learner.always_frozen(), 0);
+  options.unfreeze_to = "stem";
+  EXPECT_EQ(MakeLearner(options).always_frozen(), 3 * 8 * 7 * 7 + 2 * 8);  // conv1 and bn1
   const auto start = Bytes(learner.net());
   for (int64_t step = 0; step < 4; ++step) TakeStep(learner, step);
   auto now = Bytes(learner.net());

@@ -6,9 +6,11 @@
 #include <torch/types.h>
 #include <array>
 #include <functional>
+#include <map>
 
 #include "core/base/files.h"
 #include "core/base/hash.h"
+#include "core/base/log.h"
 #include "core/formats/pth.h"
 #include "core/formats/safetensors.h"
 #include "engine/training/input.h"
@@ -26,6 +28,7 @@ using testing::TinyOptions;
 
 constexpr auto kBad = core::ExitCode::kBadInput;
 
+using Metadata = std::map<std::string, std::string>;
 using Rename = std::function<std::string(const std::string&)>;
 
 StateDict Renamed(StateDict dict, const Rename& rename) {
@@ -217,12 +220,82 @@ TEST_F(InitTest, NormalizationIsTheFilesTheOptionsOrImageNets) {
               core::ExitCode::kUsage, "model.normalization = \"lunit\"");
 }
 
+// A net under dilations or an output stride that are not those of its file is another net.
+class GeometryTest : public InitTest {
+ protected:
+  // What the log says while a deeplabv3(plus) of the file is built with these rates.
+  std::string LogOf(const StateDict& file, const std::string& part, std::vector<double> rates,
+                    int64_t stride, const Metadata& metadata,
+                    const std::string& head = "deeplabv3") {
+    const fs::path path = temp_ / "net.safetensors", log = temp_ / "log.txt";
+    core::WriteSafetensors(path, file, metadata);
+    fs::remove(log);
+    const core::LogFile keep(log);
+    Build(file, part, [&](SegmentOptions& options) {
+      options.init = path.string();
+      options.head = head;
+      options.rates = rates;
+      options.output_stride = stride;
+    });
+    return core::ReadFile(log);
+  }
+  const Metadata own_{{"eosin.rates", "6,12,18"}, {"eosin.output_stride", "16"}};
+};
+
+TEST_F(GeometryTest, AFileThatSaysItsDilations) {
+  const StateDict file = Net("deeplabv3", 1);
+  const auto no_warning = ::testing::Not(::testing::HasSubstr("warning"));
+  EXPECT_THAT(LogOf(file, "all", {6, 12, 18}, 16, own_), no_warning);
+  EXPECT_THAT(LogOf(file, "body", {6, 12, 18}, 16, own_), no_warning);
+  EXPECT_THAT(LogOf(file, "backbone", {1, 2, 3}, 8, own_), no_warning);
+  ExpectError([&] { LogOf(file, "all", {1, 2, 3}, 16, own_); }, core::ExitCode::kUsage,
+              "has dilations 6,12,18 at output stride 16, but this run has dilations 1,2,3 at "
+              "output stride 16");
+  ExpectError([&] { LogOf(file, "all", {6, 12, 18}, 8, own_); }, core::ExitCode::kUsage,
+              "at output stride 8");
+  EXPECT_THAT(LogOf(file, "body", {6, 12, 18}, 8, own_),
+              ::testing::HasSubstr("model.rates = [6,12,18] and model.output_stride = 16"));
+}
+
+TEST_F(GeometryTest, OneThatDoesNotIsComparedWithWhatWasPublished) {
+  const StateDict v3 = Net("deeplabv3", 1), plus = Net("deeplabv3plus", 1);
+  const auto warns = ::testing::HasSubstr("does not say its dilations");
+  const std::vector<double> published = {12, 24, 36};
+  for (const char* part : {"body", "all"}) {
+    EXPECT_THAT(LogOf(v3, part, published, 8, {}), ::testing::Not(warns));
+    EXPECT_THAT(LogOf(plus, part, published, 16, {}, "deeplabv3plus"), ::testing::Not(warns));
+    EXPECT_THAT(LogOf(v3, part, published, 16, {}), warns);
+    EXPECT_THAT(LogOf(plus, part, published, 8, {}, "deeplabv3plus"), warns);
+    EXPECT_THAT(LogOf(v3, part, {6, 12, 18}, 8, {}),
+                ::testing::HasSubstr("has dilations 12,24,36 at output stride 8, but this run has "
+                                     "dilations 6,12,18 at output stride 8"));
+    // Another program's arithmetic, which is warned about in its own words.
+    EXPECT_THAT(LogOf(Renamed(v3, ToSmpV3(false)), part, {6, 12, 18}, 8, {}),
+                ::testing::Not(warns));
+  }
+}
+
+TEST_F(GeometryTest, ImageNetsNormalisationIsSaidWhereItIsAGuess) {
+  const StateDict file = Net("deeplabv3", 1);
+  const auto guess = ::testing::HasSubstr("input normalised by ImageNet's");
+  Metadata metadata = own_;
+  EXPECT_THAT(LogOf(file, "all", {6, 12, 18}, 16, metadata), guess);
+  EXPECT_THAT(LogOf(file, "backbone", {6, 12, 18}, 16, metadata), guess);
+  engine::AddToMetadata({}, &metadata);
+  EXPECT_THAT(LogOf(file, "all", {6, 12, 18}, 16, metadata), ::testing::Not(guess));
+}
+
 TEST(HashInName, FollowsTorchHub) {
   EXPECT_EQ(engine::HashInName("resnet50-0676ba61.pth"), "0676ba61");
   EXPECT_EQ(engine::HashInName("/a-b/resnet50-11ad3fa6.pth"), "11ad3fa6");
   EXPECT_EQ(engine::HashInName("deeplabv3_resnet50_coco-cd0a2569.pth"), "cd0a2569");
-  for (const char* none : {"resnet50.pth", "model-best.pth", "run-20240131.pth", "x-0676BA61.pth",
-                           "x-abc.pth", "checkpoint-00012.pth"}) {
+  EXPECT_EQ(engine::HashInName("resnet50-12345678.pth"), "12345678");
+  EXPECT_EQ(engine::HashInName("deeplabv3_resnet50_coco-12345678.pth"), "12345678");
+  EXPECT_EQ(engine::HashInName("enc-1234567a.pth"), "1234567a");
+  for (const char* none :
+       {"resnet50.pth", "model-best.pth", "run-20240131.pth", "x-0676BA61.pth", "x-abc.pth",
+        "checkpoint-00012.pth", "enc-202401311530.pth", "glas-12345678.pth",
+        "my_resnet50-12345678.pth", "resnet-12345678.pth", "resnet50-20240131.pth"}) {
     EXPECT_EQ(engine::HashInName(none), "") << none;
   }
 }

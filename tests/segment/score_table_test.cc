@@ -190,6 +190,39 @@ TEST_F(ScoreTableTest, ReportIsOnePage) {
   WriteRunReport(options_, *data_, split_, result_, {}, temp_ / "run");
 }
 
+TEST_F(ScoreTableTest, ReportSaysWhatWasFrozenAndWhatCameFromTheFile) {
+  options_.steps = 20;
+  EXPECT_EQ(DescribeFreezing(options_), "nothing");
+  options_.freeze = "layer2";
+  EXPECT_EQ(DescribeFreezing(options_), "the backbone up to layer2");
+  options_.unfreeze_at = 0.2;
+  options_.unfreeze_to = "stem";
+  EXPECT_EQ(DescribeFreezing(options_),
+            "the backbone up to layer2 until step 4 of 20, then the stem");
+  options_.freeze = "all";
+  options_.unfreeze_to = "none";
+  EXPECT_EQ(DescribeFreezing(options_), "the backbone until step 4 of 20, then nothing");
+  result_.init = "net.pth";
+  result_.weights_matched = 1;
+  const auto page = [&] {
+    WriteRunReport(options_, *data_, split_, result_, {}, temp_ / "run");
+    return core::ReadFile(temp_ / "run/report.html");
+  };
+  EXPECT_THAT(page(), ::testing::HasSubstr("100.0 % of the parameters of the backbone"));
+  EXPECT_THAT(page(), ::testing::HasSubstr("until step 4 of 20"));
+  EXPECT_THAT(page(), ::testing::HasSubstr("best state by validation"));
+  options_.init_part = "body";
+  EXPECT_THAT(page(), ::testing::HasSubstr("100.0 % of the parameters of the net but its class"));
+  options_.init_part = "all";
+  EXPECT_THAT(page(), ::testing::HasSubstr("100.0 % of the parameters of the whole net"));
+  for (CurvePoint& point : result_.curve) point.val_dice = std::nan("");
+  EXPECT_THAT(page(), ::testing::HasSubstr("last state, because every validation was n/a"));
+  EXPECT_THAT(page(), ::testing::Not(::testing::HasSubstr("best state by validation")));
+  WriteResult(temp_ / "result.json", result_);
+  EXPECT_THAT(core::ReadFile(temp_ / "result.json"),
+              ::testing::HasSubstr("\"best_by\": \"last step\""));
+}
+
 TEST(OfficialSplit, PartsOfTheNames) {
   std::vector<MaskItem> items;
   const auto add = [&](const std::string& name, const std::string& patient,

@@ -8,6 +8,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "core/base/log.h"
 #include "core/formats/pth.h"
 #include "core/formats/safetensors.h"
 #include "engine/weights/weights.h"
@@ -210,6 +211,46 @@ TEST_F(TinyRun, WeightsThatAreNoNumbersAreNeverSaved) {
               "weights became no numbers");
   EXPECT_FALSE(HasTrainState(temp_ / "run"));
   EXPECT_TRUE(fs::exists(temp_ / "run/nan/batch.json"));
+}
+
+TEST(TrainState, KeepsTheFirstOfTheHighestScore) {
+  TrainState state;
+  const auto judge = [&](int64_t step, double score) {
+    state.step = step;
+    const bool kept = state.Judge(score);
+    EXPECT_EQ(kept, state.best_step == step);
+    return state.best_step;
+  };
+  const double na = std::nan("");
+  EXPECT_EQ(judge(1, na), 1);  // nothing but n/a: the last one
+  EXPECT_EQ(judge(2, na), 2);
+  EXPECT_EQ(state.worse, 2);
+  EXPECT_EQ(judge(3, 0.0), 3);  // any score is better
+  EXPECT_EQ(state.worse, 0);
+  EXPECT_EQ(judge(4, na), 3);
+  EXPECT_EQ(judge(5, 0.4), 5);
+  EXPECT_EQ(judge(6, 0.4), 5);
+  EXPECT_EQ(judge(7, 0.3), 5);
+  EXPECT_EQ(judge(8, na), 5);
+  EXPECT_EQ(state.worse, 3);
+  EXPECT_EQ(state.best, 0.4);
+}
+
+TEST_F(TinyRun, ValidationWithoutForegroundIsRefusedBeforeTraining) {
+  const MaskDataset data(options_.data);
+  const ImageSplit split = SplitByPatient(data.items(), {});
+  for (const int64_t i : split.val) {
+    testing::WritePng(data.item(i).mask, core::Image(48, 48, 1, 0));
+  }
+  ExpectError([&] { Run(options_, "run"); }, core::ExitCode::kBadInput,
+              "no validation image shows foreground (2 images)");
+  EXPECT_TRUE(core::ListFiles(temp_ / "run", {}, true).empty());
+  // Without a background it is one class of two that is missing.
+  options_.data.background = -1;
+  core::LogFile log(temp_ / "log.txt");
+  EXPECT_NO_THROW(Run(options_, "run"));
+  EXPECT_THAT(core::ReadFile(temp_ / "log.txt"),
+              ::testing::HasSubstr("warning: no validation image shows foreground (2 images)"));
 }
 
 TEST_F(TinyRun, ExportsSayWhatNetTheyAre) {

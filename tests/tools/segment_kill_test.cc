@@ -92,7 +92,11 @@ TEST(SegmentKillTest, ARunKilledAgainAndAgainEndsBitForBitLikeAWholeOne) {
     // The last one with Ctrl-C: it saves and says 130.
     const bool gentle = kills + 1 == kKills;
     child.Signal(gentle ? SIGINT : SIGKILL);
-    const int code = child.Wait().exit_code;
+    const Outcome killed = child.Wait();
+    const int code = killed.exit_code;
+    if (code == 130) {
+      EXPECT_THAT(killed.output, ::testing::HasSubstr("eosin segment --resume " + run.string()));
+    }
     if (code != 0) {
       EXPECT_EQ(code, gentle ? 130 : 128 + SIGKILL);
     }
@@ -112,11 +116,54 @@ TEST(SegmentKillTest, ARunKilledAgainAndAgainEndsBitForBitLikeAWholeOne) {
     ASSERT_TRUE(killed.count(name)) << name;
     EXPECT_TRUE(killed.at(name) == bytes) << name << " differs";
   }
-  // Of a finished run there is nothing to do.
+  // Of a finished run there is nothing to do, but for what a kill at its very end left.
+  core::MakeFolder(run / "checkpoints/last");
   testing::RunningEosin again(Resume(run, 1), temp / "killed.log");
   const Outcome outcome = again.Wait();
   EXPECT_EQ(outcome.exit_code, 0);
   EXPECT_THAT(outcome.output, ::testing::HasSubstr("is finished"));
+  EXPECT_FALSE(fs::exists(run / "checkpoints"));
+  EXPECT_FALSE(fs::exists(run / "checkpoints.old"));
+  EXPECT_FALSE(fs::exists(run / "run.lock"));
+}
+
+TEST(SegmentKillTest, ASecondProcessAndChangedDataLeaveARunAlone) {
+  if (!fs::exists(Program("eosin-torch"))) GTEST_SKIP() << "needs eosin-torch";
+  testing::TempFolder temp;
+  const fs::path run = temp / "run", image = temp / "data/images/p1_0.png";
+  testing::MakeMaskData(temp / "data", 6, 2, 48);
+  std::vector<std::string> start = Start(temp / "data", run);
+  start.push_back("train.steps=20000");
+  testing::RunningEosin first(start, temp / "first.log");
+  while (Step(run).empty() && !first.Ended()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  for (int i = 0; i < 3; ++i) {
+    testing::RunningEosin second(Resume(run, 1), temp / "second.log");
+    const Outcome outcome = second.Wait();
+    EXPECT_EQ(outcome.exit_code, 3) << outcome.output;
+    EXPECT_THAT(outcome.output, ::testing::HasSubstr("is being worked on by another process"));
+  }
+  EXPECT_FALSE(first.Ended());
+  first.Signal(SIGKILL);
+  EXPECT_EQ(first.Wait().exit_code, 128 + SIGKILL);
+  const std::string step = Step(run), split = core::ReadFile(run / "split.json"),
+                    kept = core::ReadFile(image);
+  // An image that is no longer the same: refused, and what the run says of its data stays.
+  fs::copy_file(temp / "data/images/p2_0.png", image, fs::copy_options::overwrite_existing);
+  const auto refused = [&](const std::string& words) {
+    testing::RunningEosin again(Resume(run, 1), temp / "again.log");
+    const Outcome outcome = again.Wait();
+    EXPECT_EQ(outcome.exit_code, 1) << outcome.output;
+    EXPECT_THAT(outcome.output, ::testing::HasSubstr(words));
+    EXPECT_EQ(core::ReadFile(run / "split.json"), split);
+    EXPECT_EQ(Step(run), step);
+  };
+  refused("has changed since");
+  core::WriteFileAtomic(image, kept);
+  // One more patient: other parts.
+  testing::MakeMaskData(temp / "data", 7, 2, 48);
+  refused("the images or their patients are no longer those of");
 }
 
 }  // namespace

@@ -215,8 +215,7 @@ void Pretrain(const pretrain::PretrainOptions& options, const engine::ImageSourc
 }
 
 bool PretrainFinished(const fs::path& folder) {
-  return fs::exists(folder / "state.json") &&
-         engine::RunFolder::Open(folder, "pretrain").finished();
+  return engine::RunFolder::IsFinished(folder, "pretrain");
 }
 
 core::PictureBytes ToBytes(const core::Bytes& bytes) { return {bytes.begin(), bytes.end()}; }

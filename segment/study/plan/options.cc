@@ -159,6 +159,13 @@ int64_t StudyOptions::StepsFor(int64_t labels, int64_t all) const {
 void StudyOptions::Check() const {
   segment.Check();
   split.Check();
+  const int64_t fewest = std::min(min_steps, segment.steps);
+  if (steps != "same" && segment.warmup > fewest / 5) {
+    throw ConfigError(
+        fmt::format("train.warmup = {} is more than a fifth of study.min_steps = {}",
+                    segment.warmup, fewest),
+        fmt::format("set train.warmup to at most {}, or raise study.min_steps", fewest / 5));
+  }
   if (segment.patience > 0) {
     throw ConfigError("train.patience in a study: arms would train for unequal numbers of steps",
                       "set train.patience = 0; the report scores the best and the last state");

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "core/base/files.h"
+#include "core/formats/safetensors.h"
 #include "engine/training/run_folder.h"
 #include "segment/data/split.h"
 #include "segment/predict/dihedral.h"
@@ -101,6 +102,15 @@ TEST(TrainedModel, PredictsAndRefuses) {
   fs::copy(folder / "run", folder / "other", fs::copy_options::recursive);
   fs::remove(folder.path() / "other" / "model.safetensors");
   refused(folder / "other", "no model.safetensors");
+  std::map<std::string, std::string> metadata;
+  const auto state = core::ReadSafetensors(folder / "run/model.safetensors", &metadata);
+  core::WriteSafetensors(folder / "other/model.safetensors", state);
+  refused(folder / "other", "does not say how its input is normalised");
+  // Dilations that the config leaves to the crop are the file's.
+  metadata["eosin.rates"] = "1,1,2";
+  core::WriteSafetensors(folder / "other/model.safetensors", state, metadata);
+  EXPECT_EQ(TrainedModel(folder / "other", compute).options().rates,
+            (std::vector<double>{1, 1, 2}));
   std::ofstream(folder.path() / "other" / "model.safetensors") << "not weights";
   refused(folder / "other", "model.safetensors");
   std::ofstream(folder.path() / "other" / "config.toml") << "[method]\nname = \"simclr\"\n";
