@@ -150,7 +150,9 @@ TEST(SegmentKillTest, ASecondProcessAndChangedDataLeaveARunAlone) {
   const std::string step = Step(run), split = core::ReadFile(run / "split.json"),
                     kept = core::ReadFile(image);
   // An image that is no longer the same: refused, and what the run says of its data stays.
-  fs::copy_file(temp / "data/images/p2_0.png", image, fs::copy_options::overwrite_existing);
+  core::Image other = core::ReadRgb(image);
+  other.at(0, 0)[0] ^= 1;
+  testing::WritePng(image, other);
   const auto refused = [&](const std::string& words) {
     testing::RunningEosin again(Resume(run, 1), temp / "again.log");
     const Outcome outcome = again.Wait();
