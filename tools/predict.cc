@@ -86,8 +86,8 @@ int RunPredictCommand(int argc, char** argv) {
              "the slides' own scale, when their files do not say it or are wrong");
   app.add_flag("--allow-upsample", options.allow_upsample, "predict slides coarser than the model");
   AddKeyFlag(app, set, "--tissue", "tissue",
-             "double-pass (default), otsu, clam, ..., a mask PNG of the whole slide, or a folder "
-             "of <slide>.png");
+             "double-pass (default), otsu, clam, ..., a mask PNG of the whole slide (for one "
+             "slide), or a folder of <slide>.png");
   app.add_flag_callback("--no-tissue", [&] { set.Set("tissue", "none"); }, "predict all of it");
   AddKeyFlag(app, set, "--overlap", "overlap", "of neighbouring windows (default 0.5)");
   AddKeyFlag(app, set, "--blend", "blend", "gaussian (default) or cosine");

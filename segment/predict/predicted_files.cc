@@ -75,7 +75,7 @@ std::vector<fs::path> PredictedFiles::Replaced() const {
   std::vector<std::string> extensions = promised_;
   const std::vector<std::string> claimed = Claimed();
   extensions.insert(extensions.end(), claimed.begin(), claimed.end());
-  if (const nlohmann::ordered_json json = ReadResult(Json()); !json.is_null()) {
+  if (const nlohmann::ordered_json json = ReadPrediction(Json()); !json.is_null()) {
     const auto flag = [&](const char* where) {
       const nlohmann::ordered_json::json_pointer pointer(where);
       return json.contains(pointer) && json.at(pointer) == true;
@@ -99,7 +99,7 @@ bool IsPredictedFile(const fs::path& path) {
     if (!name.ends_with(extension)) continue;
     const fs::path stem = path.parent_path() / name.substr(0, name.size() - extension.size());
     if (fs::exists(stem.string() + ".part/" + kClaim) ||
-        !ReadResult(stem.string() + ".json").is_null()) {
+        !ReadPrediction(stem.string() + ".json").is_null()) {
       return true;
     }
   }

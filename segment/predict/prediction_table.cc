@@ -24,7 +24,7 @@ constexpr const char* kFormat = "eosin-prediction";
 std::map<std::string, Json> ReadResults(const fs::path& folder) {
   std::map<std::string, Json> results;
   for (const fs::path& path : core::ListFiles(folder, {".json"}, false)) {
-    Json json = ReadResult(path);
+    Json json = ReadPrediction(path);
     if (!json.is_null()) results[path.stem().string()] = std::move(json);
   }
   return results;
@@ -75,7 +75,7 @@ std::vector<std::string> Row(const Json& json, const std::vector<std::string>& c
 
 }  // namespace
 
-Json ReadResult(const fs::path& path) {
+Json ReadPrediction(const fs::path& path) {
   try {
     Json json = Json::parse(core::ReadFile(path));
     if (json.is_object() && json.value("format", "") == kFormat) return json;
@@ -117,7 +117,7 @@ std::string ResultJson(const PredictResult& result, const std::vector<std::strin
 }
 
 bool SameSettings(const fs::path& path, const Json& settings, const Json& outputs) {
-  Json json = ReadResult(path), asked = settings;
+  Json json = ReadPrediction(path), asked = settings;
   if (!json.contains("settings") || !json.contains("outputs")) return false;
   for (Json* one : {&json["settings"], &asked}) {
     if (one->is_object()) one->erase("threads");
@@ -126,7 +126,7 @@ bool SameSettings(const fs::path& path, const Json& settings, const Json& output
 }
 
 void ReadResultJson(const fs::path& path, PredictResult* result) {
-  const Json json = ReadResult(path);
+  const Json json = ReadPrediction(path);
   try {
     result->mpp = json.at("mpp");
     result->width = json.at("width");

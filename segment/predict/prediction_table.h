@@ -12,7 +12,7 @@
 namespace eosin::segment {
 
 // What <stem>.json holds; null when it is not there or something else.
-nlohmann::ordered_json ReadResult(const std::filesystem::path& json);
+nlohmann::ordered_json ReadPrediction(const std::filesystem::path& json);
 
 std::string ResultJson(const PredictResult& result, const std::vector<std::string>& classes,
                        const nlohmann::ordered_json& settings,
