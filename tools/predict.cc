@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // eosin predict: a trained run and slides to PredictSlides.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <cstdio>
 #include <filesystem>
 
@@ -8,6 +9,7 @@
 #include "core/base/progress.h"
 #include "core/base/threads.h"
 #include "segment/model/trained_model.h"
+#include "segment/predict/find_inputs.h"
 #include "segment/predict/predict_slides.h"
 #include "tools/command_line.h"
 #include "tools/commands.h"
@@ -40,7 +42,7 @@ void Report(const segment::PredictResult& result, const std::vector<std::string>
   }
   if (quiet) return;
   if (result.status == "locked") {
-    core::LogInfo(result.stem + ": " + result.reason);
+    core::LogWarning(result.stem + ": " + result.reason + "; left to it");
     return;
   }
   std::string areas;
@@ -53,8 +55,9 @@ void Report(const segment::PredictResult& result, const std::vector<std::string>
   const segment::StageSeconds& s = result.pipeline.seconds;
   if (result.status == "done") {
     std::printf(
-        "  %lld windows in %.1f s: network %.1f, decode %.1f (CPU), feed %.1f, blend "
+        "  %lld of %lld windows in %.1f s: network %.1f, decode %.1f (CPU), feed %.1f, blend "
         "%.1f, write %.1f\n",
+        static_cast<long long>(result.pipeline.windows_run),
         static_cast<long long>(result.pipeline.windows), s.wall, s.network, s.decode, s.feed,
         s.blend, s.write);
   }
@@ -83,8 +86,8 @@ int RunPredictCommand(int argc, char** argv) {
              "the slides' own scale, when their files do not say it or are wrong");
   app.add_flag("--allow-upsample", options.allow_upsample, "predict slides coarser than the model");
   AddKeyFlag(app, set, "--tissue", "tissue",
-             "double-pass (default), otsu, clam, ..., a mask PNG of the whole slide, or a folder "
-             "of <slide>.png");
+             "double-pass (default), otsu, clam, ..., a mask PNG of the whole slide (for one "
+             "slide), or a folder of <slide>.png");
   app.add_flag_callback("--no-tissue", [&] { set.Set("tissue", "none"); }, "predict all of it");
   AddKeyFlag(app, set, "--overlap", "overlap", "of neighbouring windows (default 0.5)");
   AddKeyFlag(app, set, "--blend", "blend", "gaussian (default) or cosine");
@@ -102,7 +105,8 @@ int RunPredictCommand(int argc, char** argv) {
   AddKeyFlag(app, set, "--threads", "compute.threads", "compute threads, 0 = all cores");
   app.add_option("--workers", workers, "decoding threads (default: all cores)")
       ->check(CLI::NonNegativeNumber);
-  app.add_flag("--overwrite", run.overwrite, "replace what was made with other settings");
+  app.add_flag("--overwrite", run.overwrite,
+               "replace what was made with other settings, and other files of these names");
   app.add_option("--config", config, "TOML file with these options as keys; flags win");
   app.add_option("--set", assignments, "key=value; repeatable")->allow_extra_args(false);
   app.add_flag("--quiet", run.quiet, "errors only");
@@ -120,7 +124,7 @@ int RunPredictCommand(int argc, char** argv) {
   core::SetQuiet(run.quiet);
   run.threads = workers > 0 ? workers : core::AvailableCores();
 
-  const auto slides = segment::FindSlidesAndPictures(paths);
+  const auto slides = segment::FindSlidesAndPictures(paths, out);
   const engine::Compute compute = engine::ResolveCompute(compute_options);
   segment::TrainedModel model(model_folder, compute);
   core::LogInfo("predicting on " + compute.Describe());
@@ -130,18 +134,28 @@ int RunPredictCommand(int argc, char** argv) {
   facts.window = static_cast<int>(model.options().crop);
   facts.mpp = model.options().data.ReadMpp();
   facts.hash = model.hash();
+  facts.device = compute.device.is_cuda() ? "cuda" : "cpu";
+  facts.precision = compute.bf16 ? "bf16" : "fp32";
+  facts.tf32 = compute.tf32;
+  facts.threads = compute.device.is_cuda() ? 0 : compute.threads;
   const segment::Network network = [&](const uint8_t* images, int64_t count,
                                        uint16_t* probabilities) {
     model.Predict(images, count, segment::kOneProbability, probabilities);
   };
   int64_t failed = 0;
+  std::vector<std::string> locked;
   run.on_slide = [&](const segment::PredictResult& result) {
     Report(result, facts.classes, run.quiet);
     failed += result.status == "failed";
+    if (result.status == "locked") locked.push_back(result.stem);
   };
   const auto results = segment::PredictSlides(slides, facts, network, options, out, run);
   if (!run.quiet) {
-    std::printf("%zu slides, %lld failed; see %s\n", results.size(), static_cast<long long>(failed),
+    const std::string left = locked.empty() ? ""
+                                            : fmt::format(", {} left to another process ({})",
+                                                          locked.size(), fmt::join(locked, ", "));
+    std::printf("%zu slides, %lld failed%s; see %s\n", results.size(),
+                static_cast<long long>(failed), left.c_str(),
                 (std::filesystem::path(out) / "predictions.csv").c_str());
   }
   return failed > 0 ? static_cast<int>(core::ExitCode::kBadInput) : 0;

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "core/base/error.h"
+#include "core/base/hash.h"
 #include "core/formats/safetensors.h"
 #include "engine/models/init.h"
 #include "engine/weights/weights.h"
@@ -82,7 +83,11 @@ TrainedModel::TrainedModel(const fs::path& run, const engine::Compute& compute)
         (run / "model.safetensors").string() + " does not fit its config.toml: " + error.what(),
         "both files must be of the same run");
   }
-  hash_ = state.Hash();
+  std::map<std::string, std::string> facts = NetMetadata(options_);
+  engine::AddToMetadata(normalization_, &facts);
+  std::string text = state.Hash();
+  for (const auto& [key, value] : facts) text += "\n" + key + "=" + value;
+  hash_ = core::Sha256Hex(text);
   net_->to(compute_.device);
   engine::ToChannelsLast(*net_);
   net_->eval();

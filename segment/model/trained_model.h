@@ -23,7 +23,8 @@ class TrainedModel {
   TrainedModel(const std::filesystem::path& run, const engine::Compute& compute);
 
   const SegmentOptions& options() const { return options_; }
-  const std::string& hash() const { return hash_; }  // SHA-256 of the weights (StateDict::Hash)
+  // SHA-256 of all that decides its numbers: weights, how the net is built, input normalisation.
+  const std::string& hash() const { return hash_; }
 
   // images: (count, crop, crop, 3) uint8; fills (count, classes, crop, crop) with softmax
   // probabilities in units of 1 / one (at most 32767). No gradients.

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <zlib.h>
+#include <algorithm>
 #include <cstring>
 
 #include "core/base/error.h"
@@ -16,19 +17,61 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kSettings = "settings.json";
-constexpr char kMagic[8] = {'e', 'o', 's', 'b', 'a', 'n', 'd', '1'};
+constexpr char kMagic[8] = {'e', 'o', 's', 'b', 'a', 'n', 'd', '2'};
 constexpr size_t kHashSize = 32;  // XXH3-128 of all that follows it, in hex
 
 struct Header {
   char magic[8];
-  int64_t index, y, rows, width, probabilities;  // the last in bytes
+  int64_t index, y, rows, width;
+  int64_t probabilities, bad;  // bytes
 };
+
+// Column, row, length of the error, the error, a block after the other.
+std::string PackBad(const std::vector<BadBlock>& blocks) {
+  std::string bytes;
+  for (const BadBlock& block : blocks) {
+    const int64_t numbers[3] = {block.column, block.row, static_cast<int64_t>(block.error.size())};
+    bytes.append(reinterpret_cast<const char*>(numbers), sizeof numbers);
+    bytes += block.error;
+  }
+  return bytes;
+}
+
+std::vector<BadBlock> UnpackBad(const uint8_t* at, const uint8_t* end) {
+  std::vector<BadBlock> blocks;
+  while (at < end) {
+    int64_t numbers[3];
+    std::memcpy(numbers, at, sizeof numbers);
+    at += sizeof numbers;
+    blocks.push_back({numbers[0], numbers[1], std::string(at, at + numbers[2])});
+    at += numbers[2];
+  }
+  return blocks;
+}
+
+// Is there something that no prediction has put there?
+bool HoldsOthersFiles(const fs::path& folder) {
+  if (!fs::is_directory(folder)) return true;
+  if (fs::exists(folder / kSettings)) return false;
+  const fs::directory_iterator files(folder);
+  return std::any_of(begin(files), end(files), [](const fs::directory_entry& file) {
+    return file.path().filename() != std::string(kSettings) + ".part";
+  });
+}
+
+// All of it or a MachineError.
+void RemoveAll(const fs::path& folder) {
+  std::error_code error;
+  fs::remove_all(folder, error);
+  if (!error) return;
+  throw core::MachineError(fmt::format("cannot remove {}: {}", folder.string(), error.message()),
+                           "check the rights of the folder");
+}
 
 }  // namespace
 
-BandStore::BandStore(fs::path folder, const std::string& settings, bool* emptied)
+BandStore::BandStore(fs::path folder, const std::string& settings, bool overwrite)
     : folder_(std::move(folder)) {
-  *emptied = false;
   std::error_code error;
   if (fs::exists(folder_, error)) {
     bool same = false;
@@ -36,10 +79,20 @@ BandStore::BandStore(fs::path folder, const std::string& settings, bool* emptied
       same = core::ReadFile(folder_ / kSettings) == settings;
     } catch (const core::DataError&) {
     }
-    if (!same) {
-      *emptied = fs::exists(File(0), error);
-      fs::remove_all(folder_, error);
+    if (!same && !overwrite && HoldsOthersFiles(folder_)) {
+      throw core::DataError(folder_.string() + " is there and is of no prediction",
+                            "move it away, or give another --out");
     }
+    if (!same && !overwrite && fs::exists(File(0), error)) {
+      throw core::DataError(
+          fmt::format("{} holds a stopped prediction of another slide, by another model or with "
+                      "other settings, which this one would throw away",
+                      folder_.string()),
+          fmt::format("its {} names them (--threads and --device count too); --overwrite begins "
+                      "anew",
+                      kSettings));
+    }
+    if (!same) RemoveAll(folder_);
   }
   core::MakeFolder(folder_);
   if (!fs::exists(folder_ / kSettings, error)) {
@@ -74,7 +127,8 @@ std::optional<Band> BandStore::Read(int64_t index) {
     band.rows = header.rows;
     band.width = header.width;
     const auto labels = static_cast<size_t>(header.rows * header.width);
-    std::vector<uint8_t> raw(labels + static_cast<size_t>(header.probabilities));
+    const size_t maps = labels + static_cast<size_t>(header.probabilities);
+    std::vector<uint8_t> raw(maps + static_cast<size_t>(header.bad));
     uLongf size = raw.size();
     // A band may be empty: zlib wants a place to write to all the same.
     uint8_t none = 0;
@@ -85,7 +139,9 @@ std::optional<Band> BandStore::Read(int64_t index) {
       return false;
     }
     band.labels.assign(raw.begin(), raw.begin() + static_cast<ptrdiff_t>(labels));
-    band.probabilities.assign(raw.begin() + static_cast<ptrdiff_t>(labels), raw.end());
+    band.probabilities.assign(raw.begin() + static_cast<ptrdiff_t>(labels),
+                              raw.begin() + static_cast<ptrdiff_t>(maps));
+    band.bad = UnpackBad(raw.data() + maps, raw.data() + raw.size());
     return true;
   };
   if (good()) return band;
@@ -96,11 +152,18 @@ std::optional<Band> BandStore::Read(int64_t index) {
 }
 
 void BandStore::Write(const Band& band) {
-  Header header{{},        band.index, band.y,
-                band.rows, band.width, static_cast<int64_t>(band.probabilities.size())};
+  const std::string bad = PackBad(band.bad);
+  Header header{{},
+                band.index,
+                band.y,
+                band.rows,
+                band.width,
+                static_cast<int64_t>(band.probabilities.size()),
+                static_cast<int64_t>(bad.size())};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   std::vector<uint8_t> raw = band.labels;
   raw.insert(raw.end(), band.probabilities.begin(), band.probabilities.end());
+  raw.insert(raw.end(), bad.begin(), bad.end());
   uLongf size = compressBound(raw.size());
   std::string body(sizeof header + size, '\0');
   std::memcpy(body.data(), &header, sizeof header);

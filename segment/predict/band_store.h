@@ -14,9 +14,10 @@ namespace eosin::segment {
 
 class BandStore {
  public:
-  // settings: of all that decides the bands. A folder of other settings is emptied, which `said`
-  // tells. MachineError.
-  BandStore(std::filesystem::path folder, const std::string& settings, bool* emptied);
+  // settings: of all that decides the bands. Bands of other settings, and a folder (or file) of
+  // this name that is not ours, are thrown away when `overwrite`, else refused by DataError.
+  // MachineError.
+  BandStore(std::filesystem::path folder, const std::string& settings, bool overwrite);
 
   // Bands 0 to count() - 1 are there; not yet looked into.
   int64_t count() const { return count_; }

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "segment/predict/blend_weights.h"
@@ -17,6 +18,13 @@
 
 namespace eosin::segment {
 
+// A block of the raster (predict_plan.h) whose stored tiles cannot be read.
+struct BadBlock {
+  int64_t column = 0, row = 0;
+  std::string error;
+  bool operator==(const BadBlock&) const = default;
+};
+
 // Rows of the raster that are done: those between two rows of windows.
 struct Band {
   int64_t index = 0;  // row of windows
@@ -24,6 +32,7 @@ struct Band {
   int64_t rows = 0, width = 0;
   std::vector<uint8_t> labels;         // rows x width; kNotPredicted outside the cells
   std::vector<uint8_t> probabilities;  // classes x rows x width, 255 = 1; empty when not asked
+  std::vector<BadBlock> bad;           // found since the band before, here or further down
 };
 
 class Blender {

@@ -28,7 +28,8 @@ OutlinePolygon ExactOutline(const TracedRegion& region);
 inline constexpr double kOutlineError = 0.5;  // pixels
 
 // Fewer vertices: nothing of the exact outline is farther than kOutlineError from the result, nor
-// the reverse. Rings neither cross nor touch themselves or each other.
+// the reverse. Rings neither cross nor touch themselves or each other. Regions are simplified one
+// by one: the outlines of two that meet are not the same along their border.
 //
 // First every corner is cut off between the middles of the cracks beside it (at half a pixel where
 // an edge is longer); of that curve, whose strands are at least 1/sqrt(2) apart, vertices are

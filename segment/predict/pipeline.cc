@@ -3,11 +3,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <optional>
 #include <stop_token>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/base/interrupt.h"
+#include "core/base/progress.h"
 #include "core/base/threads.h"
 #include "segment/predict/raster_reader.h"
 #include "tiling/extract/team.h"
@@ -33,20 +36,18 @@ struct Windows {
   std::vector<int64_t> columns;
   std::vector<uint8_t> pixels;
   std::vector<uint16_t> probabilities;
-  std::vector<RasterReader::BadBlock> bad;  // with the last
+  std::vector<BadBlock> bad;  // with the last
 };
 
 class Pipeline {
  public:
   Pipeline(const tiling::Slide& slide, const PredictPlan& plan, const Network& network,
-           const PipelineOptions& options, BandStore* store, const std::vector<BandSink*>& sinks,
-           core::Progress* progress)
+           const PipelineOptions& options, BandStore* store, const std::vector<BandSink*>& sinks)
       : plan_(plan),
         network_(network),
         options_(options),
         store_(store),
         sinks_(sinks),
-        progress_(progress),
         first_band_(Replay()),
         // Rows of windows that also reach below the bands known.
         first_row_(first_band_ >= plan.y.count ? plan.y.count
@@ -55,6 +56,14 @@ class Pipeline {
         blender_(plan, options.classes, options.blend, options.probabilities) {}
 
   PipelineResult Run() {
+    result_.windows = plan_.CountWindows();
+    int64_t already = 0;
+    for (int64_t row = 0; row < first_row_; ++row) {
+      already += static_cast<int64_t>(plan_.Columns(row).size());
+    }
+    if (!options_.label.empty()) {
+      progress_.emplace(options_.label, result_.windows, "windows", already);
+    }
     {
       const Stopwatch watch(&result_.seconds.wall);
       tiling::RunTeam(4, [this](int stage, std::stop_source& stop) {
@@ -66,8 +75,8 @@ class Pipeline {
       });
     }
     reader_.Stop();
-    result_.bad_blocks = reader_.bad_blocks();
-    result_.first_error = reader_.first_error();
+    result_.bad_blocks = static_cast<int64_t>(bad_.size());
+    if (!bad_.empty()) result_.first_error = bad_.begin()->second;
     result_.seconds.decode = reader_.seconds();
     result_.bands_resumed = first_band_;
     return result_;
@@ -80,6 +89,7 @@ class Pipeline {
       core::ThrowIfInterrupted();
       const std::optional<Band> band = store_->Read(next);
       if (!band) break;
+      for (const BadBlock& bad : band->bad) bad_.try_emplace({bad.row, bad.column}, bad.error);
       for (BandSink* sink : sinks_) sink->Take(*band);
     }
     return next;
@@ -125,7 +135,7 @@ class Pipeline {
         windows->probabilities.resize(count * values);
         network_(windows->pixels.data(), static_cast<int64_t>(count),
                  windows->probabilities.data());
-        result_.windows += static_cast<int64_t>(count);
+        result_.windows_run += static_cast<int64_t>(count);
       }
       if (progress_) progress_->Advance(static_cast<int64_t>(count));
       windows->pixels = {};
@@ -136,6 +146,8 @@ class Pipeline {
 
   void Blend() {
     CellMap skip(plan_.width, plan_.height);
+    for (const auto& [place, error] : bad_) Skip(place.second, place.first, &skip);
+    std::vector<BadBlock> fresh;  // in no band yet
     const size_t values = static_cast<size_t>(options_.classes) *
                           static_cast<size_t>(plan_.x.window) * static_cast<size_t>(plan_.x.window);
     while (const std::optional<Windows> windows = to_blend_.Pop()) {
@@ -147,18 +159,23 @@ class Pipeline {
           blender_.Add(windows->row, windows->columns[i],
                        windows->probabilities.data() + i * values);
         }
-        for (const RasterReader::BadBlock& bad : windows->bad) Skip(bad, &skip);
+        for (const BadBlock& bad : windows->bad) {
+          if (!bad_.try_emplace({bad.row, bad.column}, bad.error).second) continue;
+          Skip(bad.column, bad.row, &skip);
+          fresh.push_back(bad);
+        }
         if (windows->last) blender_.EndRow(windows->row, skip, emit, &band);
+        if (emit) band.bad = std::exchange(fresh, {});
       }
       if (emit && !to_write_.Push(std::move(band))) return;
     }
     to_write_.Close();
   }
 
-  void Skip(const RasterReader::BadBlock& bad, CellMap* skip) const {
+  void Skip(int64_t block_column, int64_t block_row, CellMap* skip) const {
     constexpr int64_t kCells = kBlock / kCell;
-    for (int64_t row = bad.row * kCells; row < (bad.row + 1) * kCells; ++row) {
-      for (int64_t column = bad.column * kCells; column < (bad.column + 1) * kCells; ++column) {
+    for (int64_t row = block_row * kCells; row < (block_row + 1) * kCells; ++row) {
+      for (int64_t column = block_column * kCells; column < (block_column + 1) * kCells; ++column) {
         if (row < skip->rows() && column < skip->columns()) skip->Set(column, row, true);
       }
     }
@@ -184,12 +201,13 @@ class Pipeline {
   const PipelineOptions& options_;
   BandStore* store_;
   const std::vector<BandSink*>& sinks_;
-  core::Progress* progress_;
+  std::map<std::pair<int64_t, int64_t>, std::string> bad_;  // errors by (row, column) of the block
   const int64_t first_band_, first_row_;
   RasterReader reader_;
   Blender blender_;
   core::BoundedQueue<Windows> to_network_{2}, to_blend_{2};
   core::BoundedQueue<Band> to_write_{2};
+  std::optional<core::Progress> progress_;
   PipelineResult result_;
 };
 
@@ -197,8 +215,8 @@ class Pipeline {
 
 PipelineResult RunPipeline(const tiling::Slide& slide, const PredictPlan& plan,
                            const Network& network, const PipelineOptions& options, BandStore* store,
-                           const std::vector<BandSink*>& sinks, core::Progress* progress) {
-  return Pipeline(slide, plan, network, options, store, sinks, progress).Run();
+                           const std::vector<BandSink*>& sinks) {
+  return Pipeline(slide, plan, network, options, store, sinks).Run();
 }
 
 }  // namespace eosin::segment

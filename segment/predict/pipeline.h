@@ -11,7 +11,6 @@
 #include <string>
 #include <vector>
 
-#include "core/base/progress.h"
 #include "segment/predict/band_store.h"
 #include "segment/predict/network.h"
 #include "segment/predict/predict_plan.h"
@@ -32,6 +31,7 @@ struct PipelineOptions {
   bool probabilities = false;
   int64_t batch = 8;  // windows a call of the network
   int threads = 1;    // that decode
+  std::string label;  // of the progress line; empty: none
 };
 
 // Seconds that each stage worked, without waiting for the others.
@@ -45,18 +45,19 @@ struct StageSeconds {
 };
 
 struct PipelineResult {
-  int64_t windows = 0;        // run by this process
+  int64_t windows = 0;        // of the slide
+  int64_t windows_run = 0;    // by this process
   int64_t bands_resumed = 0;  // known from an earlier run
-  int64_t bad_blocks = 0;     // left out: their tiles cannot be read
-  std::string first_error;
-  StageSeconds seconds;
+  int64_t bad_blocks = 0;     // left out: their tiles cannot be read; also those of earlier runs
+  std::string first_error;    // of the uppermost, leftmost of them
+  StageSeconds seconds;       // of this process
 };
 
 // Bands that `store` has are replayed; the others are made, stored and given to the sinks. Throws
 // what the network, the sinks and the slide throw; InterruptedError, after which the finished bands
-// are there. progress (of windows) may be null.
+// are there.
 PipelineResult RunPipeline(const tiling::Slide& slide, const PredictPlan& plan,
                            const Network& network, const PipelineOptions& options, BandStore* store,
-                           const std::vector<BandSink*>& sinks, core::Progress* progress);
+                           const std::vector<BandSink*>& sinks);
 
 }  // namespace eosin::segment

@@ -56,9 +56,9 @@ void PlanBlocks(PredictPlan* plan) {
   const int64_t columns = (plan->width + kBlock - 1) / kBlock;
   const int64_t rows = (plan->height + kBlock - 1) / kBlock;
   tiling::Plan& blocks = plan->blocks;
-  const double scale = blocks.exact() ? blocks.level_downsample : blocks.downsample;
+  blocks.pitch = kBlock * (blocks.exact() ? blocks.level_downsample : blocks.downsample);
   const auto level0 = [&](int64_t block) {
-    return std::llround(static_cast<double>(block * kBlock) * scale);
+    return std::llround(static_cast<double>(block) * blocks.pitch);
   };
   std::vector<std::vector<bool>> open;  // rows of blocks from `first` on, not yet planned
   int64_t first = 0;

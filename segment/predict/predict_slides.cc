@@ -2,10 +2,9 @@
 #include "segment/predict/predict_slides.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -15,11 +14,11 @@
 #include "core/base/lock.h"
 #include "core/base/log.h"
 #include "core/image/codec.h"
-#include "core/image/picture_folder.h"
 #include "segment/predict/dihedral.h"
 #include "segment/predict/geojson_sink.h"
 #include "segment/predict/label_tiff.h"
 #include "segment/predict/picture_slide.h"
+#include "segment/predict/predicted_files.h"
 #include "segment/predict/prediction_table.h"
 #include "segment/predict/summary_sinks.h"
 #include "tiling/batch/prepare.h"
@@ -31,13 +30,20 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
+constexpr int kBandFormat = 2;  // with the files of BandStore, and what a pipeline makes of pixels
+
 // Equal text, equal bands. What only changes what is made of them stands in Outputs.
-Json BandSettings(const tiling::SlideEntry& entry, const ModelFacts& model,
-                  const PredictOptions& options, double mpp, int stride, int64_t offset) {
+Json Settings(const tiling::SlideEntry& entry, const ModelFacts& model,
+              const PredictOptions& options, double mpp, int stride, int64_t offset) {
   const tiling::TileOptions tissue = options.ForTissue();
   Json json;
   json["slide_hash"] = core::QuickHash(entry.slide);
   json["model"] = model.hash;
+  json["device"] = model.device;
+  json["precision"] = model.precision;
+  json["tf32"] = model.tf32;
+  json["threads"] = model.threads;
+  json["bands"] = kBandFormat;
   json["classes"] = model.classes;
   json["mpp"] = mpp;
   if (options.mpp_override > 0) json["mpp_override"] = options.mpp_override;
@@ -83,17 +89,13 @@ class SlideJob {
       : entry_(entry),
         model_(model),
         network_(network),
-        options_(std::move(options)),
+        options_(Options(entry, std::move(options))),
         out_(out),
+        files_(out, result->stem, options_),
         run_(run),
-        result_(result) {
-    if (entry.mpp > 0) options_.mpp_override = entry.mpp;
-    // A picture is a region somebody chose: all of it.
-    if (IsPicture(entry.slide) && !options_.ForTissue().UsesMaskFile()) options_.tissue = "none";
-  }
+        result_(result) {}
 
   void Run() {
-    const fs::path done = File(".json");
     const auto lock = core::FileLock::Try(out_ / ("." + result_->stem + ".predict.lock"));
     if (!lock) {
       result_->status = "locked";
@@ -104,18 +106,23 @@ class SlideJob {
     if (options_.mpp_override > 0) slide_->OverrideMpp(options_.mpp_override);
     RequireScale();
     plan_options_ = MakePlanOptions();
-    const Json settings = BandSettings(entry_, model_, options_, plan_options_.mpp,
-                                       plan_options_.stride, plan_options_.offset_x);
+    const Json settings = Settings(entry_, model_, options_, plan_options_.mpp,
+                                   plan_options_.stride, plan_options_.offset_x);
     const Json outputs = Outputs(options_, model_);
-    if (AlreadyDone(done, settings, outputs)) return;
+    if (AlreadyDone(settings, outputs)) return;
     Predict(settings);
     result_->status = "done";
-    core::WriteFileAtomic(done, ResultJson(*result_, model_.classes, settings, outputs));
+    core::WriteFileAtomic(files_.Json(), ResultJson(*result_, model_.classes, settings, outputs));
     store_->Remove();
   }
 
  private:
-  fs::path File(const std::string& extension) const { return out_ / (result_->stem + extension); }
+  static PredictOptions Options(const tiling::SlideEntry& entry, PredictOptions options) {
+    if (entry.mpp > 0) options.mpp_override = entry.mpp;
+    // A picture is a region somebody chose: all of it.
+    if (IsPicture(entry.slide) && !options.ForTissue().UsesMaskFile()) options.tissue = "none";
+    return options;
+  }
 
   void RequireScale() const {
     if (slide_->mpp().known() || !IsPicture(entry_.slide)) {
@@ -139,22 +146,34 @@ class SlideJob {
     return plan;
   }
 
-  bool AlreadyDone(const fs::path& done, const Json& settings, const Json& outputs) {
-    if (!fs::exists(done)) return false;
+  bool AlreadyDone(const Json& settings, const Json& outputs) {
+    const fs::path done = files_.Json();
+    if (!fs::exists(done)) {
+      if (!run_.overwrite) files_.RefuseForeign();
+      return false;
+    }
     if (SameSettings(done, settings, outputs)) {
+      if (!files_.Complete()) {
+        core::LogWarning(result_->stem + ": files of it are gone; it is made again");
+        return false;
+      }
       ReadResultJson(done, result_);
       result_->status = "skipped";
       result_->reason = "already there";
       return true;
     }
-    if (run_.overwrite) {
-      fs::remove(done);
-      return false;
-    }
+    if (run_.overwrite) return false;
     throw core::DataError(
         fmt::format("{} was made from another slide, by another model or with other settings",
                     done.string()),
         "pass --overwrite to make it again, or another --out to keep both");
+  }
+
+  // The bands of a stopped prediction, and none of the files that this one replaces.
+  void MakeRoom(const Json& settings) {
+    const std::vector<fs::path> old = files_.Replaced();
+    store_.emplace(files_.Bands(), settings.dump(), run_.overwrite);
+    for (const fs::path& file : old) fs::remove(file);
   }
 
   void Predict(const Json& settings) {
@@ -173,31 +192,27 @@ class SlideJob {
     result_->warnings = slide_->warnings();
     result_->tissue_mm2 = TissueArea(prepared);
 
-    bool emptied = false;
-    store_.emplace(File(".part"), settings.dump(), &emptied);
-    if (emptied) {
-      core::LogWarning(result_->stem +
-                       ": the bands of a stopped prediction with other settings are thrown away");
-    }
+    MakeRoom(settings);
     const std::vector<ClassStyle> classes = StyleClasses(model_.classes, model_.background);
     const RasterInfo raster{plan.width, plan.height, plan.mpp};
-    ClassCounts counts;
-    LabelTiff labels(File(".labels.tif"), store_->folder(), raster, classes);
+    ClassCounts counts(prepared.mask(), slide_->geometry().bounds, plan);
+    LabelTiff labels(files_.Path(".labels.tif"), store_->folder(), raster, classes);
     std::optional<ProbabilityTiff> probabilities;
     std::optional<GeoJsonSink> geojson;
     std::optional<Overlay> overlay;
     std::vector<BandSink*> sinks = {&counts, &labels};
     if (options_.probabilities) {
-      sinks.push_back(&probabilities.emplace(File(".probabilities.tif"), raster, classes));
+      sinks.push_back(&probabilities.emplace(files_.Path(".probabilities.tif"), raster, classes));
     }
     if (options_.geojson) {
       sinks.push_back(
-          &geojson.emplace(File(".geojson"), plan.width, classes, OutlineOptions(plan)));
+          &geojson.emplace(files_.Path(".geojson"), plan.width, classes, OutlineOptions(plan)));
     }
     if (options_.overlay) {
       sinks.push_back(&overlay.emplace(prepared.overview.image, plan.width, plan.height, classes));
     }
     result_->pipeline = RunNetwork(plan, sinks);
+    files_.Claim();
     labels.Finish();
     if (probabilities) probabilities->Finish();
     if (geojson) {
@@ -210,7 +225,7 @@ class SlideJob {
     }
     if (overlay) {
       const core::Bytes png = core::EncodePng(overlay->picture());
-      core::WriteFileAtomic(File(".overlay.png"),
+      core::WriteFileAtomic(files_.Path(".overlay.png"),
                             {reinterpret_cast<const char*>(png.data()), png.size()});
     }
     const double pixel_mm2 = plan.mpp * plan.mpp * 1e-6;
@@ -238,12 +253,10 @@ class SlideJob {
     pipeline.probabilities = options_.probabilities;
     pipeline.batch = options_.batch;
     pipeline.threads = run_.threads;
+    if (!run_.quiet) pipeline.label = result_->stem;
     const Network network =
         options_.tta ? Dihedral(network_, model_.window, pipeline.classes) : network_;
-    std::optional<core::Progress> progress;
-    if (!run_.quiet) progress.emplace(result_->stem, plan.CountWindows(), "windows");
-    const PipelineResult made = RunPipeline(*slide_, plan, network, pipeline, &*store_, sinks,
-                                            progress ? &*progress : nullptr);
+    const PipelineResult made = RunPipeline(*slide_, plan, network, pipeline, &*store_, sinks);
     if (made.bad_blocks == static_cast<int64_t>(plan.blocks.tiles.size()) && made.windows > 0) {
       store_->Remove();
       throw core::SlideError(
@@ -266,11 +279,13 @@ class SlideJob {
     return outlines;
   }
 
-  double TissueArea(const tiling::Prepared& prepared) const {
-    const auto width = static_cast<double>(slide_->width());
-    const auto height = static_cast<double>(slide_->height());
-    const double share = prepared.tissue ? prepared.tissue->Share(0, 0, width, height) : 1;
-    return share * width * height * slide_->mpp().x * slide_->mpp().y * 1e-6;
+  std::optional<double> TissueArea(const tiling::Prepared& prepared) const {
+    if (!prepared.tissue) return std::nullopt;
+    std::array<double, 4> bounds{};
+    std::copy_n(slide_->geometry().bounds.begin(), 4, bounds.begin());
+    const auto [left, top, width, height] = bounds;
+    return prepared.tissue->Share(left, top, width, height) * width * height * slide_->mpp().x *
+           slide_->mpp().y * 1e-6;
   }
 
   const tiling::SlideEntry& entry_;
@@ -278,6 +293,7 @@ class SlideJob {
   const Network& network_;
   PredictOptions options_;
   const fs::path& out_;
+  const PredictedFiles files_;
   const PredictRun& run_;
   PredictResult* result_;
   std::unique_ptr<tiling::Slide> slide_;
@@ -298,51 +314,20 @@ void CheckModel(const ModelFacts& model, const PredictOptions& options) {
 
 }  // namespace
 
-std::vector<tiling::SlideEntry> FindSlidesAndPictures(const std::vector<std::string>& paths) {
-  std::vector<fs::path> files;
-  std::vector<tiling::SlideEntry> entries;
-  std::vector<std::string> known = tiling::SlideExtensions();
-  known.insert(known.end(), core::PictureExtensions().begin(), core::PictureExtensions().end());
-  for (const std::string& path : paths) {
-    if (core::Extension(path) == ".csv") {
-      for (tiling::SlideEntry& entry : tiling::ReadSlideList(path, {})) {
-        entries.push_back(std::move(entry));
-      }
-      continue;
-    }
-    if (!fs::is_directory(path)) {
-      files.emplace_back(path);
-      continue;
-    }
-    const std::vector<fs::path> found = core::ListFiles(path, known, true);
-    if (found.empty()) {
-      throw core::DataError(
-          "no slide and no picture in folder " + path,
-          fmt::format("they end in {}; give other files by name", fmt::join(known, " ")));
-    }
-    files.insert(files.end(), found.begin(), found.end());
-  }
-  if (!files.empty()) {
-    for (tiling::SlideEntry& entry : tiling::FindSlides(files)) entries.push_back(std::move(entry));
-  }
-  std::map<std::string, fs::path> stems;
-  for (const tiling::SlideEntry& entry : entries) {
-    const auto [other, fresh] = stems.emplace(entry.Stem(), entry.slide);
-    if (fresh) continue;
-    throw core::DataError(fmt::format("{} and {} would have the same output names",
-                                      other->second.string(), entry.slide.string()),
-                          "predict them into folders of their own (--out), or rename one");
-  }
-  return entries;
-}
-
 std::vector<PredictResult> PredictSlides(const std::vector<tiling::SlideEntry>& slides,
                                          const ModelFacts& model, const Network& network,
                                          const PredictOptions& options, const fs::path& out,
                                          const PredictRun& run) {
   options.Check();
   CheckModel(model, options);
+  const tiling::TileOptions tissue = options.ForTissue();
+  if (slides.size() > 1 && tissue.UsesMaskFile() && !fs::is_directory(tissue.tissue)) {
+    throw core::ConfigError(
+        fmt::format("the one mask {} for {} slides", tissue.tissue, slides.size()),
+        "give --tissue a folder of <slide>.png, or predict one slide at a time");
+  }
   core::MakeFolder(out);
+  if (!run.overwrite) RefuseOtherModels(out, model.hash);
   std::vector<PredictResult> results;
   for (const tiling::SlideEntry& entry : slides) {
     PredictResult& result = results.emplace_back();

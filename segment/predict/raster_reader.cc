@@ -26,9 +26,8 @@ double ThreadSeconds() {
 RasterReader::RasterReader(const tiling::Slide& slide, const PredictPlan& plan, int64_t first_row,
                            int threads)
     : slide_(slide), plan_(plan), blocks_(plan.blocks) {
-  const double scale = blocks_.exact() ? blocks_.level_downsample : blocks_.downsample;
   const auto block = [&](int64_t level0) {
-    return std::llround(static_cast<double>(level0) / scale / kBlock);
+    return std::llround(static_cast<double>(level0) / blocks_.pitch);
   };
   int64_t top = 0;
   if (first_row < plan.y.count) {
@@ -100,10 +99,7 @@ void RasterReader::Deliver(int64_t index, const core::Image* tile, const std::st
     into.missing = planned_.at(row);
   }
   into.blocks[static_cast<size_t>(column)] = std::move(block);
-  if (!tile) {
-    bad_.push_back({column, row});
-    if (bad_count_++ == 0) first_error_ = error;
-  }
+  if (!tile) bad_.push_back({column, row, error});
   if (--into.missing == 0) changed_.notify_all();
 }
 
@@ -171,19 +167,9 @@ void RasterReader::Stop() {
   changed_.notify_all();
 }
 
-std::vector<RasterReader::BadBlock> RasterReader::TakeBad() {
+std::vector<BadBlock> RasterReader::TakeBad() {
   std::lock_guard lock(mutex_);
   return std::exchange(bad_, {});
-}
-
-int64_t RasterReader::bad_blocks() const {
-  std::lock_guard lock(mutex_);
-  return bad_count_;
-}
-
-std::string RasterReader::first_error() const {
-  std::lock_guard lock(mutex_);
-  return first_error_;
 }
 
 double RasterReader::seconds() const {

@@ -3,7 +3,7 @@
 // for windows, and blocks that no later window needs are given back. Memory: the blocks of one row
 // of windows and one row of blocks ahead.
 //
-// A block whose stored tiles cannot be read is white, and its cells are named by TakeBad.
+// A block whose stored tiles cannot be read is white, and TakeBad names it.
 #pragma once
 
 #include <condition_variable>
@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "segment/predict/blender.h"
 #include "segment/predict/predict_plan.h"
 #include "tiling/slides/slide.h"
 
@@ -36,13 +37,8 @@ class RasterReader {
   void CopyWindow(int64_t row, int64_t column, uint8_t* rgb) const;
   void Stop();
 
-  struct BadBlock {
-    int64_t column, row;
-  };
   // Blocks of the rows up to here that could not be read; each is told once.
   std::vector<BadBlock> TakeBad();
-  int64_t bad_blocks() const;
-  std::string first_error() const;
   double seconds() const;  // of all threads, decoding and resampling
 
  private:
@@ -65,8 +61,6 @@ class RasterReader {
   std::map<int64_t, BlockRow> rows_;
   std::vector<std::unique_ptr<uint8_t[]>> spare_;
   std::vector<BadBlock> bad_;
-  int64_t bad_count_ = 0;
-  std::string first_error_;
   int64_t limit_ = -1;  // rows of blocks that may be made
   bool stopped_ = false, ended_ = false;
   std::exception_ptr failure_;

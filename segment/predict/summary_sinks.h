@@ -10,22 +10,36 @@
 #include "segment/predict/class_style.h"
 #include "segment/predict/pipeline.h"
 #include "segment/predict/predict_plan.h"
+#include "tiling/tissue/tissue.h"
 
 namespace eosin::segment {
 
+// Predicted pixels whose centre lies in the tissue (at the mask's own resolution) and in the
+// scanned bounds: cells reach beyond both.
 class ClassCounts : public BandSink {
  public:
+  // Borrows tissue; null: everywhere inside the bounds {left, top, width, height}, level 0.
+  ClassCounts(const tiling::TissueMask* tissue, const std::array<int64_t, 4>& bounds,
+              const PredictPlan& plan);
   void Take(const Band& band) override;
   int64_t operator[](size_t label) const { return counts_[label]; }
 
  private:
+  void FindSpans(int64_t mask_row);
+
+  const tiling::TissueMask* tissue_;
+  const double downsample_;
+  Span x_, y_;  // of the bounds
+  int64_t mask_row_ = -1;
+  std::vector<Span> spans_;  // pixels that count in rows of the raster over mask_row_
   std::array<int64_t, 256> counts_{};
 };
 
 inline constexpr int kOverlaySide = 2048;
 
 // The slide, shrunk, tinted by the mean colour of the classes below each of its pixels: at most
-// kOverlaySide pixels a side, half opaque where all of a pixel is of an outlined class.
+// kOverlaySide pixels a side, half opaque where all of a pixel is of an outlined class. Where the
+// raster is smaller than the picture, pixels take the class of the nearest.
 class Overlay : public BandSink {
  public:
   // overview: RGB of the whole slide, any size.
@@ -38,10 +52,10 @@ class Overlay : public BandSink {
   void FinishRow();
 
   core::Image picture_;
-  const int64_t width_, height_;
+  const int64_t height_;  // of the raster
   std::vector<ClassStyle> classes_;
   std::vector<std::array<uint32_t, 256>> counts_;  // of the picture's row in work
-  std::vector<int32_t> column_;                    // of each pixel of the raster's width
+  std::vector<Span> columns_;                      // of the raster, below each of the picture's
   int64_t y_ = 0;
   int row_ = 0;
 };

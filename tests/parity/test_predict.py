@@ -81,7 +81,7 @@ def main():
         for exact in (False, True):
             out = folder / f"out{exact}"
             run(eosin, "predict", "--model", folder / "run", "--out", out, "--probabilities", slide,
-                *(["--exact-outlines"] if exact else []))
+                *(["--exact-outlines", "--no-tissue"] if exact else []))
             with tifffile.TiffFile(out / f"{slide.stem}.labels.tif") as tiff:
                 labels = tiff.pages[0].asarray()
                 assert tiff.pages[0].photometric == tifffile.PHOTOMETRIC.PALETTE
@@ -99,7 +99,14 @@ def main():
             assert np.array_equal(probabilities.argmax(0)[sure], labels[sure])
             features = check_geojson(out / f"{slide.stem}.geojson", labels, 2.0, exact)
             row, = csv.DictReader(open(out / "predictions.csv"))
-            assert abs(float(row["gland_mm2"]) - np.sum(labels == 1) * 1e-6) < 1e-6
+            gland, both = np.sum(labels == 1) * 1e-6, float(row["gland_mm2"]) + float(row["background_mm2"])
+            if exact:  # everywhere
+                assert row["mm2_of_tissue"] == "" and abs(float(row["gland_mm2"]) - gland) < 1e-6
+                assert abs(both - labels.size * 1e-6) < 1e-6
+            else:  # in the tissue, which predicted cells reach beyond
+                tissue = float(row["mm2_of_tissue"])
+                assert float(row["gland_mm2"]) <= gland and abs(both - tissue) < 0.01 * tissue, row
+                assert both < np.sum(known) * 1e-6
             print(f"{'exact' if exact else 'simplified'}: {features} polygons, "
                   f"{'shapely, ' if shape else ''}json, tifffile and scikit-image agree")
 

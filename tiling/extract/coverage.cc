@@ -36,8 +36,12 @@ Coverage::Coverage(const SlideGeometry& slide, const Plan& plan) : plan_(&plan) 
 }
 
 double Coverage::Window(int64_t position) const {
-  const double window = static_cast<double>(position) / plan_->level_downsample / shrink_;
-  return plan_->mode == TileMode::kResample ? window : std::round(window);
+  auto at = static_cast<double>(position);
+  if (plan_->mode != TileMode::kResample) {
+    return std::round(at / plan_->level_downsample / shrink_);
+  }
+  if (plan_->pitch > 0) at = std::round(at / plan_->pitch) * plan_->pitch;
+  return at / plan_->level_downsample / shrink_;
 }
 
 Coverage::Interval Coverage::Needs(int64_t position, int tile_side, int64_t size) const {

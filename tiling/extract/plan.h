@@ -46,12 +46,15 @@ enum class TileMode {
 struct Plan {
   double tile_mpp = 0;  // um per output pixel, as it will be
   TileMode mode = TileMode::kCrop;
-  int level = 0;                       // the level read
-  double level_downsample = 1;         // level-0 pixels per pixel of that level
-  int tile_size = 0;                   // output pixels, a side
-  double stride = 0;                   // output pixels
-  double downsample = 1;               // level-0 pixels per output pixel
-  int64_t patch_size_level0 = 0;       // side of a tile in level-0 pixels
+  int level = 0;                  // the level read
+  double level_downsample = 1;    // level-0 pixels per pixel of that level
+  int tile_size = 0;              // output pixels, a side
+  double stride = 0;              // output pixels
+  double downsample = 1;          // level-0 pixels per output pixel
+  int64_t patch_size_level0 = 0;  // side of a tile in level-0 pixels
+  // Level-0 pixels. Above 0, resampled tiles stand at its exact multiples, of which their x and y
+  // are the nearest whole numbers, so that neighbours meet without a jump.
+  double pitch = 0;
   std::vector<PlannedTile> tiles;      // row by row
   std::vector<RejectedTile> rejected;  // grid places left out, row by row
   int64_t outside_roi = 0;             // grid places outside every region of interest

@@ -100,16 +100,15 @@ void RunSize(int64_t width, int64_t height, double overlap, int threads, const f
   const PredictPlan plan = MakePredictPlan(slide.geometry(), nullptr, options);
   const std::vector<ClassStyle> classes = StyleClasses({"background", "disc"}, 0);
   const RasterInfo raster{plan.width, plan.height, plan.mpp};
-  bool emptied = false;
-  BandStore store(out / "bench.part", "bench", &emptied);
-  ClassCounts counts;
+  BandStore store(out / "bench.part", "bench", true);
+  ClassCounts counts(nullptr, slide.geometry().bounds, plan);
   LabelTiff labels(out / "bench.labels.tif", store.folder(), raster, classes);
   GeoJsonSink geojson(out / "bench.geojson", plan.width, classes, {});
   PipelineOptions pipeline;
   pipeline.classes = kClasses;
   pipeline.threads = threads;
   const PipelineResult result =
-      RunPipeline(slide, plan, Threshold, pipeline, &store, {&counts, &labels, &geojson}, nullptr);
+      RunPipeline(slide, plan, Threshold, pipeline, &store, {&counts, &labels, &geojson});
   labels.Finish();
   geojson.Finish();
   rusage usage{};

@@ -88,15 +88,14 @@ inline segment::PipelineResult RunMap(const tiling::Slide& slide, const Network&
                                       const MapOptions& options, const fs::path& folder,
                                       KeepingSink* sink) {
   const segment::PredictPlan plan = PlanOf(slide, options);
-  bool emptied = false;
-  segment::BandStore store(folder, "settings", &emptied);
+  segment::BandStore store(folder, "settings", false);
   segment::PipelineOptions pipeline;
   pipeline.classes = options.classes;
   pipeline.blend = options.blend;
   pipeline.probabilities = options.probabilities;
   pipeline.batch = options.batch;
   pipeline.threads = options.threads;
-  return segment::RunPipeline(slide, plan, network, pipeline, &store, {sink}, nullptr);
+  return segment::RunPipeline(slide, plan, network, pipeline, &store, {sink});
 }
 
 inline std::vector<uint8_t> LabelsOf(const tiling::Slide& slide, const Network& network,

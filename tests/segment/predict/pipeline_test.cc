@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "core/base/files.h"
+#include "segment/predict/raster_reader.h"
 #include "tests/segment/predict/made_network.h"
 
 namespace eosin::testing {
@@ -137,7 +138,7 @@ TEST(Pipeline, KilledAtAnyBandGoesOnToTheSameBytes) {
       EXPECT_EQ(resumed.labels, whole.labels);
       EXPECT_EQ(resumed.probabilities, whole.probabilities);
       if (fail == 9) {
-        EXPECT_LT(result.windows, all);
+        EXPECT_LT(result.windows_run, all);
       }
     }
   }
@@ -165,27 +166,27 @@ TEST(Pipeline, DamagedBandsAreMadeAgain) {
   }
 }
 
-TEST(BandStore, OtherSettingsStartOver) {
+TEST(BandStore, OtherSettingsAreRefusedOrStartOver) {
   const TempFolder folder;
-  bool emptied = true;
   Band band;
   band.rows = 2;
   band.width = 3;
   band.labels = {0, 1, 2, 255, 4, 5};
+  band.bad = {{3, 4, "cut off"}, {5, 4, ""}};
   {
-    BandStore store(folder / "bands", "a", &emptied);
-    EXPECT_FALSE(emptied);
+    BandStore store(folder / "bands", "a", false);
     store.Write(band);
     EXPECT_EQ(store.count(), 1);
   }
   {
-    BandStore store(folder / "bands", "a", &emptied);
-    EXPECT_FALSE(emptied);
+    BandStore store(folder / "bands", "a", false);
     ASSERT_EQ(store.count(), 1);
     EXPECT_EQ(store.Read(0)->labels, band.labels);
+    EXPECT_EQ(store.Read(0)->bad, band.bad);
   }
-  BandStore store(folder / "bands", "b", &emptied);
-  EXPECT_TRUE(emptied);
+  ExpectError([&] { BandStore(folder / "bands", "b", false); }, core::ExitCode::kBadInput,
+              "other settings");
+  BandStore store(folder / "bands", "b", true);
   EXPECT_EQ(store.count(), 0);
 }
 
@@ -223,6 +224,78 @@ TEST(Pipeline, BadTilesAreLeftOut) {
       const bool bad = x >= 256 && x < 512 && y >= 256 && y < 512;
       ASSERT_EQ(sink.labels[static_cast<size_t>(y * 1024 + x)], bad ? kNotPredicted : Rings(x, y));
     }
+  }
+}
+
+// What cannot be read is known after a stop, too, also where no window looks any more.
+TEST(Pipeline, BadTilesAreRememberedWhenGoingOn) {
+  const auto slide = SlideOf(700, 1500, Rings, 256);
+  slide->SetBad(0, 1);   // 256-511 x 0-255
+  slide->SetBad(0, 13);  // 256-511 x 1024-1279
+  const TempFolder folder;
+  KeepingSink whole;
+  const PipelineResult all = RunMap(*slide, ReadingNetwork(64, 3), {}, folder / "whole", &whole);
+  EXPECT_EQ(all.bad_blocks, 2);
+  EXPECT_EQ(all.first_error, "tile 1 is bad");
+  EXPECT_EQ(all.windows_run, all.windows);
+  for (const int64_t fail : {0, 7, 8, 20, 33, 45}) {
+    const fs::path bands = folder / ("bands" + std::to_string(fail));
+    KeepingSink failing(fail), resumed;
+    EXPECT_THROW(RunMap(*slide, ReadingNetwork(64, 3), {}, bands, &failing), core::MachineError);
+    const PipelineResult result = RunMap(*slide, ReadingNetwork(64, 3), {}, bands, &resumed);
+    EXPECT_EQ(result.bad_blocks, 2) << fail;
+    EXPECT_EQ(result.first_error, all.first_error) << fail;
+    EXPECT_EQ(result.windows, all.windows);
+    EXPECT_EQ(resumed.labels, whole.labels) << fail;
+  }
+}
+
+// A straight ramp stays one: blocks of a resampled raster meet without a jump, at their own places.
+TEST(Pipeline, ResampledBlocksLieWhereTheyShould) {
+  const auto wave = [](int64_t at) {  // 8 grey levels a pixel, up and down in 60 pixels
+    const int64_t place = at % 60;
+    return static_cast<double>(8 * std::min(place, 60 - place));
+  };
+  for (const double downsample : {1.1, 1.37, 0.9}) {
+    tiling::SlideLevel level;
+    level.width = 1300;
+    level.height = 700;
+    level.tile_width = level.tile_height = 256;
+    const FakeSlide slide({level}, 1, [&](int, int64_t x, int64_t y, int c) {
+      return static_cast<uint8_t>(wave(c == 0 ? x : y));
+    });
+    PlanOptions options;
+    options.mpp = downsample;
+    options.allow_upsample = true;
+    options.window = options.stride = 64;
+    const PredictPlan plan = MakePredictPlan(slide.geometry(), nullptr, options);
+    RasterReader reader(slide, plan, 0, 1);
+    std::vector<uint8_t> window(64 * 64 * 3);
+    double most = 0;
+    const auto check = [&](int64_t at, int64_t size, uint8_t value) {
+      const double centre = (static_cast<double>(at) + 0.5) * downsample - 0.5;
+      const double turn = std::abs(std::remainder(centre, 30.0));
+      if (turn < 4 || at < 3 || at > size - 4) return;  // where the filter sees a turn or the edge
+      const double low = std::floor(centre);
+      const double want = wave(static_cast<int64_t>(low)) * (low + 1 - centre) +
+                          wave(static_cast<int64_t>(low) + 1) * (centre - low);
+      most = std::max(most, std::abs(value - want));
+    };
+    for (int64_t row = 0; row < plan.y.count; ++row) {
+      ASSERT_TRUE(reader.BeginRow(row));
+      for (const int64_t column : plan.Columns(row)) {
+        reader.CopyWindow(row, column, window.data());
+        for (int64_t y = 0; y < 64; ++y) {
+          for (int64_t x = 0; x < 64; ++x) {
+            const int64_t u = plan.x.Start(column) + x, v = plan.y.Start(row) + y;
+            if (u < 0 || v < 0 || u >= plan.width || v >= plan.height) continue;
+            check(u, plan.width, window[static_cast<size_t>((y * 64 + x) * 3)]);
+            check(v, plan.height, window[static_cast<size_t>((y * 64 + x) * 3 + 1)]);
+          }
+        }
+      }
+    }
+    EXPECT_LT(most, 1.1) << downsample;  // rounding; a tenth of a pixel would be 0.9 more
   }
 }
 

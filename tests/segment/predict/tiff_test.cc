@@ -176,15 +176,6 @@ TEST(LabelTiff, AFullDiskIsToldAndLeavesNothing) {
   EXPECT_FALSE(fs::exists(folder.path() / "small" / "a.tif.part"));
 }
 
-TEST(ClassCounts, CountsEveryPixel) {
-  ClassCounts counts;
-  Give({0, 1, 1, 2, 255, 1, 0}, 7, 1, &counts);
-  EXPECT_EQ(counts[0], 2);
-  EXPECT_EQ(counts[1], 3);
-  EXPECT_EQ(counts[2], 1);
-  EXPECT_EQ(counts[255], 1);
-}
-
 // Four raster pixels a pixel of the picture; background and what is not predicted tint nothing.
 TEST(Overlay, MixesTheClassesColours) {
   const core::Image slide(3, 1, 3, 100);

@@ -92,6 +92,22 @@ TEST(TrainedModel, PredictsAndRefuses) {
     EXPECT_EQ(whole.labels, resumed.labels);
   }
 
+  // The hash knows all that the numbers come from, not only the weights.
+  const auto hash_with = [&](const std::string& from, const std::string& to) {
+    const fs::path changed = folder / "changed";
+    fs::remove_all(changed);
+    fs::copy(folder / "run", changed, fs::copy_options::recursive);
+    std::string config = core::ReadFile(changed / "config.toml");
+    const size_t at = config.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    if (at != std::string::npos) config.replace(at, from.size(), to);
+    std::ofstream(changed / "config.toml") << config;
+    return TrainedModel(changed, compute).hash();
+  };
+  EXPECT_EQ(hash_with("seed = 0", "seed = 1"), model.hash());
+  EXPECT_NE(hash_with("output_stride = 16", "output_stride = 32"), model.hash());
+  EXPECT_NE(hash_with("rates = [1.0, 2.0, 3.0]", "rates = [1.0, 2.0, 4.0]"), model.hash());
+
   fs::remove(folder.path() / "run" / "model.pth");
   core::MakeFolder(folder / "empty");
   const auto refused = [&](const fs::path& run, const std::string& words) {

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "segment/predict/summary_sinks.h"
+
+#include "tests/testing.h"
+
+namespace eosin::testing {
+namespace {
+
+using namespace segment;
+
+Band BandOf(int64_t y, int64_t width, std::vector<uint8_t> labels) {
+  Band band;
+  band.y = y;
+  band.width = width;
+  band.rows = static_cast<int64_t>(labels.size()) / width;
+  band.labels = std::move(labels);
+  return band;
+}
+
+PredictPlan Raster(int64_t width, int64_t height, double downsample) {
+  PredictPlan plan;
+  plan.width = width;
+  plan.height = height;
+  plan.downsample = downsample;
+  return plan;
+}
+
+// 6 x 4 pixels of 2 level-0 pixels; a mask of 3 x 2 pixels of 4: two raster pixels a mask pixel.
+TEST(ClassCounts, CountsTissueOnly) {
+  core::Image picture(3, 2, 1);
+  picture.row(0)[1] = 255;                      // columns 2, 3 of rows 0, 1
+  picture.row(1)[0] = picture.row(1)[1] = 255;  // columns 0-3 of rows 2, 3
+  const tiling::TissueMask tissue(picture, 12, 8);
+  const std::vector<uint8_t> labels = {
+      0, 0, 1, 2,   0, 0,  //
+      0, 0, 1, 255, 0, 0,  //
+      2, 2, 1, 0,   0, 0,  //
+      1, 1, 1, 1,   0, 0,
+  };
+  const PredictPlan plan = Raster(6, 4, 2);
+  ClassCounts counts(&tissue, {0, 0, 12, 8}, plan);
+  counts.Take(BandOf(0, 6, {labels.begin(), labels.begin() + 6}));
+  counts.Take(BandOf(1, 6, {labels.begin() + 6, labels.end()}));
+  EXPECT_EQ(counts[0], 1);
+  EXPECT_EQ(counts[1], 7);
+  EXPECT_EQ(counts[2], 3);
+  // Bounds cut the first column of pixels (centre 1) and the last row (centre 7).
+  ClassCounts bounded(&tissue, {2, 0, 10, 6}, plan);
+  bounded.Take(BandOf(0, 6, labels));
+  EXPECT_EQ(bounded[1], 3);
+  EXPECT_EQ(bounded[2], 2);
+  ClassCounts all(nullptr, {0, 0, 12, 8}, plan);
+  all.Take(BandOf(0, 6, labels));
+  EXPECT_EQ(all[0], 13);
+  EXPECT_EQ(all[255], 1);
+}
+
+// The mask need not be a whole number of pixels: scale 3 under pixels of 2, centres 1, 3, 5, 7, 9.
+TEST(ClassCounts, CentresDecide) {
+  core::Image picture(4, 1, 1);
+  picture.row(0)[1] = 255;  // level 0: 3 to 6, centres 3 and 5
+  const tiling::TissueMask tissue(picture, 12, 10);
+  ClassCounts counts(&tissue, {0, 0, 12, 10}, Raster(6, 5, 2));
+  counts.Take(BandOf(0, 6, {0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(counts[0] + counts[3] + counts[4] + counts[5], 0);
+  EXPECT_EQ(counts[1], 1);
+  EXPECT_EQ(counts[2], 1);
+}
+
+const std::vector<ClassStyle> kStyles = {{"background", {0, 0, 0}, false},
+                                         {"gland", {0, 0, 200}, true}};
+
+// Half opaque: the mean of 100 and the class's colour.
+void ExpectTinted(const core::Image& picture, int x, int y, bool tinted) {
+  EXPECT_EQ(picture.row(y)[3 * x], tinted ? 50 : 100) << x << " " << y;
+  EXPECT_EQ(picture.row(y)[3 * x + 2], tinted ? 150 : 100) << x << " " << y;
+}
+
+TEST(Overlay, ARasterSmallerThanThePicture) {
+  Overlay overlay(core::Image(8, 6, 3, 100), 3, 2, kStyles);
+  overlay.Take(BandOf(0, 3, {0, 1, 1}));
+  overlay.Take(BandOf(1, 3, {1, 0, 1}));
+  // Columns floor(x * 3 / 8): 0 0 0 1 1 1 2 2; rows 0 0 0 1 1 1.
+  for (int y = 0; y < 6; ++y) {
+    for (int x = 0; x < 8; ++x) {
+      const int column = x * 3 / 8;
+      ExpectTinted(overlay.picture(), x, y, y < 3 ? column != 0 : column != 1);
+    }
+  }
+}
+
+TEST(Overlay, EveryPixelOfALargerRasterCounts) {
+  Overlay overlay(core::Image(2, 1, 3, 100), 5, 2, kStyles);
+  overlay.Take(BandOf(0, 5, {1, 1, 0, 0, 0, 1, 1, 1, 0, 0}));
+  // Columns 0, 1 and 2 to 4: all of four pixels, one of six.
+  ExpectTinted(overlay.picture(), 0, 0, true);
+  EXPECT_EQ(overlay.picture().row(0)[3], 92);   // 100 - 100 / 12
+  EXPECT_EQ(overlay.picture().row(0)[5], 108);  // 100 + 100 / 12
+}
+
+}  // namespace
+}  // namespace eosin::testing
