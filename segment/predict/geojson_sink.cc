@@ -2,6 +2,7 @@
 #include "segment/predict/geojson_sink.h"
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <iterator>
 #include <nlohmann/json.hpp>
 
@@ -63,9 +64,9 @@ void GeoJsonSink::Write(const TracedRegion& region) {
   text_ += R"({"type":"Feature","geometry":{"type":"Polygon","coordinates":[)";
   const auto append = [&](const Vertex2& v) {
     text_ += '[';
-    AppendNumber(v.x * options_.downsample - options_.offset_x, &text_);
+    AppendNumber(std::min(v.x * options_.downsample, options_.width) - options_.offset_x, &text_);
     text_ += ',';
-    AppendNumber(v.y * options_.downsample - options_.offset_y, &text_);
+    AppendNumber(std::min(v.y * options_.downsample, options_.height) - options_.offset_y, &text_);
     text_ += ']';
   };
   for (size_t i = 0; i < polygon.rings.size(); ++i) {

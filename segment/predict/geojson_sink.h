@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,10 @@
 namespace eosin::segment {
 
 struct GeoJsonOptions {
-  double downsample = 1;              // level-0 pixels per pixel of the label map
+  double downsample = 1;  // level-0 pixels per pixel of the label map
+  // Size of the slide, level 0: the raster's last pixels may reach beyond it, outlines do not.
+  double width = std::numeric_limits<double>::infinity();
+  double height = std::numeric_limits<double>::infinity();
   double offset_x = 0, offset_y = 0;  // level 0, taken off every coordinate
   int64_t min_pixels = 0;             // regions below are left out
   bool exact = false;                 // ExactOutline instead of SimplifiedOutline

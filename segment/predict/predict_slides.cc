@@ -269,6 +269,8 @@ class SlideJob {
   GeoJsonOptions OutlineOptions(const PredictPlan& plan) const {
     GeoJsonOptions outlines;
     outlines.downsample = plan.downsample;
+    outlines.width = static_cast<double>(slide_->geometry().width);
+    outlines.height = static_cast<double>(slide_->geometry().height);
     if (options_.subtract_bounds) {
       outlines.offset_x = static_cast<double>(slide_->geometry().bounds[0]);
       outlines.offset_y = static_cast<double>(slide_->geometry().bounds[1]);

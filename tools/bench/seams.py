@@ -43,7 +43,7 @@ def main():
             (temp / "images" / source.name).symlink_to(source.resolve())
         for out, shift in (("still", 0.0), ("moved", (1 - args.overlap) / 2)):
             predict(args.eosin, args.run, temp / "images", temp / out, args.overlap, shift, args.mpp)
-        stride = round((1 - args.overlap) * json.loads((temp / "still" / f"{names[0]}.json").read_text())["window"])
+        stride = round((1 - args.overlap) * json.loads((temp / "still" / f"{names[0]}.json").read_text())["settings"]["window"])
         rows = []  # near and wrong, near; far and wrong, far; changed, all
         for name in names:
             still, moved = labels(temp / "still", name), labels(temp / "moved", name)

@@ -19,6 +19,7 @@
 #include "tests/small_disk.h"
 #include "tests/testing.h"
 #include "tiling/annotations/annotation.h"
+#include "tiling/slides/slide.h"
 #include "tiling/synth/synth.h"
 
 namespace eosin::testing {
@@ -121,6 +122,36 @@ TEST(PredictSlides, ExactOutlinesAreTheLabelMap) {
   }
   // Level-0 pixels of 0.5 um.
   EXPECT_NEAR(twice / 2 * 0.25e-6, result.class_mm2.at(1), 1e-9);
+}
+
+// The raster's last pixels reach beyond the slide where its size is no multiple of theirs.
+TEST(PredictSlides, OutlinesStayInsideTheSlide) {
+  const TempFolder folder;
+  MakeSlides(folder / "made", 1);
+  const fs::path slide = OnlySlide(folder / "made"), out = folder / "out";
+  PredictOptions options;
+  options.tissue = "none";
+  options.mpp = 1.13;
+  const PredictResult facts = Predict(slide, out, options);
+  const auto json =
+      nlohmann::json::parse(core::ReadFile(out / (slide.stem().string() + ".geojson")));
+  const auto opened = tiling::Slide::Open(slide);
+  const auto width = static_cast<double>(opened->geometry().width);
+  const auto height = static_cast<double>(opened->geometry().height);
+  ASSERT_GT(std::max(static_cast<double>(facts.width) * 1.13 / 0.5 - width,
+                     static_cast<double>(facts.height) * 1.13 / 0.5 - height),
+            0.02);
+  double right = 0, bottom = 0;
+  for (const auto& feature : json.at("features")) {
+    for (const auto& ring : feature.at("geometry").at("coordinates")) {
+      for (const auto& point : ring) {
+        right = std::max(right, point[0].get<double>());
+        bottom = std::max(bottom, point[1].get<double>());
+      }
+    }
+  }
+  EXPECT_LE(right, width);
+  EXPECT_LE(bottom, height);
 }
 
 TEST(PredictSlides, DoneIsSkippedAndOtherSettingsRefused) {
