@@ -165,7 +165,10 @@ class Pipeline {
           fresh.push_back(bad);
         }
         if (windows->last) blender_.EndRow(windows->row, skip, emit, &band);
-        if (emit) band.bad = std::exchange(fresh, {});
+        if (emit) {
+          band.bad = std::exchange(fresh, {});
+          if (options_.gate) options_.gate->Apply(&band);
+        }
       }
       if (emit && !to_write_.Push(std::move(band))) return;
     }

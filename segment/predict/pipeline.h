@@ -14,6 +14,7 @@
 #include "segment/predict/band_store.h"
 #include "segment/predict/network.h"
 #include "segment/predict/predict_plan.h"
+#include "segment/predict/tissue_gate.h"
 #include "tiling/slides/slide.h"
 
 namespace eosin::segment {
@@ -29,9 +30,10 @@ struct PipelineOptions {
   int classes = 2;
   std::string blend = "gaussian";
   bool probabilities = false;
-  int64_t batch = 8;  // windows a call of the network
-  int threads = 1;    // that decode
-  std::string label;  // of the progress line; empty: none
+  int64_t batch = 8;           // windows a call of the network
+  int threads = 1;             // that decode
+  std::string label;           // of the progress line; empty: none
+  TissueGate* gate = nullptr;  // what of the cells is kept; null: all
 };
 
 // Seconds that each stage worked, without waiting for the others.

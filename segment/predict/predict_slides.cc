@@ -30,7 +30,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr int kBandFormat = 2;  // with the files of BandStore, and what a pipeline makes of pixels
+constexpr int kBandFormat = 3;  // with the files of BandStore, and what a pipeline makes of pixels
 
 // Equal text, equal bands. What only changes what is made of them stands in Outputs.
 Json Settings(const tiling::SlideEntry& entry, const ModelFacts& model,
@@ -195,7 +195,8 @@ class SlideJob {
     MakeRoom(settings);
     const std::vector<ClassStyle> classes = StyleClasses(model_.classes, model_.background);
     const RasterInfo raster{plan.width, plan.height, plan.mpp};
-    ClassCounts counts(prepared.mask(), slide_->geometry().bounds, plan);
+    TissueGate gate(prepared.mask(), slide_->geometry().bounds, plan);
+    ClassCounts counts;
     LabelTiff labels(files_.Path(".labels.tif"), store_->folder(), raster, classes);
     std::optional<ProbabilityTiff> probabilities;
     std::optional<GeoJsonSink> geojson;
@@ -211,7 +212,7 @@ class SlideJob {
     if (options_.overlay) {
       sinks.push_back(&overlay.emplace(prepared.overview.image, plan.width, plan.height, classes));
     }
-    result_->pipeline = RunNetwork(plan, sinks);
+    result_->pipeline = RunNetwork(plan, &gate, sinks);
     files_.Claim();
     labels.Finish();
     if (probabilities) probabilities->Finish();
@@ -246,8 +247,10 @@ class SlideJob {
     return probe;
   }
 
-  PipelineResult RunNetwork(const PredictPlan& plan, const std::vector<BandSink*>& sinks) {
+  PipelineResult RunNetwork(const PredictPlan& plan, TissueGate* gate,
+                            const std::vector<BandSink*>& sinks) {
     PipelineOptions pipeline;
+    pipeline.gate = gate;
     pipeline.classes = static_cast<int>(model_.classes.size());
     pipeline.blend = options_.blend;
     pipeline.probabilities = options_.probabilities;

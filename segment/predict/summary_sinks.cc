@@ -2,21 +2,12 @@
 #include "segment/predict/summary_sinks.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/image/resample.h"
 
 namespace eosin::segment {
 
 namespace {
-
-// Raster pixels whose centres lie in [begin, end) of level 0.
-Span Centres(double begin, double end, double downsample, int64_t size) {
-  const auto first = [&](double at) {
-    return std::clamp<int64_t>(std::llround(std::ceil(at / downsample - 0.5)), 0, size);
-  };
-  return {first(begin), first(end)};
-}
 
 // Raster pixels below one of the picture's, at least one.
 Span Below(int64_t at, int64_t picture, int64_t raster) {
@@ -26,54 +17,10 @@ Span Below(int64_t at, int64_t picture, int64_t raster) {
 
 }  // namespace
 
-ClassCounts::ClassCounts(const tiling::TissueMask* tissue, const std::array<int64_t, 4>& bounds,
-                         const PredictPlan& plan)
-    : tissue_(tissue), downsample_(plan.downsample) {
-  const auto [left, top, width, height] = bounds;
-  x_ = Centres(static_cast<double>(left), static_cast<double>(left + width), downsample_,
-               plan.width);
-  y_ = Centres(static_cast<double>(top), static_cast<double>(top + height), downsample_,
-               plan.height);
-  spans_ = {x_};
-}
-
-void ClassCounts::FindSpans(int64_t mask_row) {
-  mask_row_ = mask_row;
-  spans_.clear();
-  const core::Image& mask = tissue_->mask();
-  if (mask_row >= mask.height) return;
-  const uint8_t* row = mask.row(static_cast<int>(mask_row));
-  for (int begin = 0; begin < mask.width;) {
-    int end = begin + 1;
-    while (end < mask.width && (row[end] != 0) == (row[begin] != 0)) ++end;
-    if (row[begin] != 0) {
-      Span span =
-          Centres(begin * tissue_->scale_x(), end * tissue_->scale_x(), downsample_, x_.end);
-      span.begin = std::max(span.begin, x_.begin);
-      if (span.begin < span.end) spans_.push_back(span);
-    }
-    begin = end;
-  }
-}
-
 void ClassCounts::Take(const Band& band) {
   // Four tables, because the same label again and again would wait for its own counter.
   std::array<std::array<int64_t, 256>, 4> tables{};
-  for (int64_t y = std::max(band.y, y_.begin); y < std::min(band.y + band.rows, y_.end); ++y) {
-    if (tissue_) {
-      const auto row =
-          static_cast<int64_t>((static_cast<double>(y) + 0.5) * downsample_ / tissue_->scale_y());
-      if (row != mask_row_) FindSpans(row);
-    }
-    const uint8_t* labels = band.labels.data() + (y - band.y) * band.width;
-    for (const Span& span : spans_) {
-      int64_t x = span.begin;
-      for (; x + 4 <= span.end; x += 4) {
-        for (size_t k = 0; k < 4; ++k) ++tables[k][labels[x + static_cast<int64_t>(k)]];
-      }
-      for (; x < span.end; ++x) ++tables[0][labels[x]];
-    }
-  }
+  for (size_t i = 0; i < band.labels.size(); ++i) ++tables[i % 4][band.labels[i]];
   for (size_t label = 0; label < counts_.size(); ++label) {
     for (const auto& table : tables) counts_[label] += table[label];
   }

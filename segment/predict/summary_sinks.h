@@ -10,28 +10,16 @@
 #include "segment/predict/class_style.h"
 #include "segment/predict/pipeline.h"
 #include "segment/predict/predict_plan.h"
-#include "tiling/tissue/tissue.h"
 
 namespace eosin::segment {
 
-// Predicted pixels whose centre lies in the tissue (at the mask's own resolution) and in the
-// scanned bounds: cells reach beyond both.
+// Pixels of every label.
 class ClassCounts : public BandSink {
  public:
-  // Borrows tissue; null: everywhere inside the bounds {left, top, width, height}, level 0.
-  ClassCounts(const tiling::TissueMask* tissue, const std::array<int64_t, 4>& bounds,
-              const PredictPlan& plan);
   void Take(const Band& band) override;
   int64_t operator[](size_t label) const { return counts_[label]; }
 
  private:
-  void FindSpans(int64_t mask_row);
-
-  const tiling::TissueMask* tissue_;
-  const double downsample_;
-  Span x_, y_;  // of the bounds
-  int64_t mask_row_ = -1;
-  std::vector<Span> spans_;  // pixels that count in rows of the raster over mask_row_
   std::array<int64_t, 256> counts_{};
 };
 

@@ -101,7 +101,7 @@ void RunSize(int64_t width, int64_t height, double overlap, int threads, const f
   const std::vector<ClassStyle> classes = StyleClasses({"background", "disc"}, 0);
   const RasterInfo raster{plan.width, plan.height, plan.mpp};
   BandStore store(out / "bench.part", "bench", true);
-  ClassCounts counts(nullptr, slide.geometry().bounds, plan);
+  ClassCounts counts;
   LabelTiff labels(out / "bench.labels.tif", store.folder(), raster, classes);
   GeoJsonSink geojson(out / "bench.geojson", plan.width, classes, {});
   PipelineOptions pipeline;

@@ -87,7 +87,8 @@ std::vector<ArmDrift> CollectDrift(const StudyPlan& plan, const Results& results
 }
 
 std::string FloorSentence(const NoiseFloor& floor, eval::Metric metric) {
-  if (floor.repeats == 0) return "Noise floor not measured (study.repeats).";
+  if (floor.repeats == 0)
+    return "Not measured: study.repeats is 0, or its models are not done yet.";
   if (floor.identical) {
     return fmt::format(
         "{} trained again with the same seed gave the same counts in every test "

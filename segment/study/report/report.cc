@@ -291,10 +291,14 @@ void WriteStudyReport(const StudyOptions& options, const MaskDataset& data, cons
                       const std::filesystem::path& folder) {
   const ReportInput in{options,  data,   plan,   results,
                        analysis, extras, folder, ParsePrimary(options.primary)};
+  std::set<std::string> patients;
+  for (const ImageSplit& split : plan.splits) {
+    for (const std::string& id : PatientsOf(data.items(), split.test)) patients.insert(id);
+  }
   core::HtmlPage page(
       "Which start is worth it?",
       fmt::format("{} arms, {} label levels, {} seeds; {} test patients", plan.arms.size(),
-                  plan.levels.size(), options.seeds, analysis.test_patients));
+                  plan.levels.size(), options.seeds, patients.size()));
   AddCallouts(in, &page);
   AddDifferences(in, &page);
   AddSureness(in, &page);

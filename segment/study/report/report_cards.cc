@@ -38,8 +38,12 @@ void AddSureness(const ReportInput& in, core::HtmlPage* page) {
   page->AddHeading("How sure");
   std::vector<std::string> items = {"**Noise floor.** " +
                                     FloorSentence(analysis.floor, in.primary.metric)};
+  const bool has_control = std::any_of(in.plan.arms.begin(), in.plan.arms.end(),
+                                       [](const Arm& arm) { return arm.control(); });
   if (analysis.control) {
     items.push_back("**A/A control.** " + ControlSentence(*analysis.control));
+  } else if (has_control) {
+    items.push_back("**A/A control.** Not finished yet.");
   } else {
     items.push_back(
         "**A/A control.** Not run: add `random_again` to study.arms to compare random with itself "
@@ -123,7 +127,9 @@ void AddDrift(const ReportInput& in, core::HtmlPage* page) {
 void AddTuning(const ReportInput& in, core::HtmlPage* page) {
   if (in.analysis.tuned.empty()) return;
   std::vector<std::vector<std::string>> rows;
+  int at_end = 0;
   for (const TunedRate& tuned : in.analysis.tuned) {
+    at_end += tuned.chosen == tuned.rates.front() || tuned.chosen == tuned.rates.back();
     std::string tried;
     for (size_t i = 0; i < tuned.rates.size(); ++i) {
       tried += fmt::format("{}{:g}: {:.3f}", i ? ", " : "", tuned.rates[i], tuned.scores[i]);
@@ -134,8 +140,10 @@ void AddTuning(const ReportInput& in, core::HtmlPage* page) {
   page->AddTable({"arm", "fold", "rate: best validation Dice", "chosen"}, rows,
                  {.caption = fmt::format(
                       "Tuning: the same {} learning rates, steps and labels for every arm, with a "
-                      "seed that no other run has; test images were not read",
-                      in.options.tune.size()),
+                      "seed that no other run has; test images were not read. {} of {} chosen "
+                      "rates lie at an end of the grid{}",
+                      in.options.tune.size(), at_end, in.analysis.tuned.size(),
+                      at_end > 0 ? ": a wider one might do better" : ""),
                   .sortable = false});
 }
 

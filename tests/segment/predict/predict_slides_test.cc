@@ -107,7 +107,6 @@ TEST(PredictSlides, ExactOutlinesAreTheLabelMap) {
   const fs::path slide = OnlySlide(folder / "made"), out = folder / "out";
   PredictOptions options;
   options.exact_outlines = true;
-  options.tissue = "none";  // polygons know no tissue, areas do
   const PredictResult result = Predict(slide, out, options);
   const auto json =
       nlohmann::json::parse(core::ReadFile(out / (slide.stem().string() + ".geojson")));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "segment/predict/summary_sinks.h"
+#include "segment/predict/tissue_gate.h"
 
 #include "tests/testing.h"
 
@@ -25,8 +26,13 @@ PredictPlan Raster(int64_t width, int64_t height, double downsample) {
   return plan;
 }
 
+Band Gated(TissueGate* gate, Band band) {
+  gate->Apply(&band);
+  return band;
+}
+
 // 6 x 4 pixels of 2 level-0 pixels; a mask of 3 x 2 pixels of 4: two raster pixels a mask pixel.
-TEST(ClassCounts, CountsTissueOnly) {
+TEST(TissueGate, KeepsTissueOnly) {
   core::Image picture(3, 2, 1);
   picture.row(0)[1] = 255;                      // columns 2, 3 of rows 0, 1
   picture.row(1)[0] = picture.row(1)[1] = 255;  // columns 0-3 of rows 2, 3
@@ -38,33 +44,37 @@ TEST(ClassCounts, CountsTissueOnly) {
       1, 1, 1, 1,   0, 0,
   };
   const PredictPlan plan = Raster(6, 4, 2);
-  ClassCounts counts(&tissue, {0, 0, 12, 8}, plan);
-  counts.Take(BandOf(0, 6, {labels.begin(), labels.begin() + 6}));
-  counts.Take(BandOf(1, 6, {labels.begin() + 6, labels.end()}));
+  TissueGate gate(&tissue, {0, 0, 12, 8}, plan);
+  ClassCounts counts;
+  counts.Take(Gated(&gate, BandOf(0, 6, {labels.begin(), labels.begin() + 6})));
+  counts.Take(Gated(&gate, BandOf(1, 6, {labels.begin() + 6, labels.end()})));
   EXPECT_EQ(counts[0], 1);
   EXPECT_EQ(counts[1], 7);
   EXPECT_EQ(counts[2], 3);
   // Bounds cut the first column of pixels (centre 1) and the last row (centre 7).
-  ClassCounts bounded(&tissue, {2, 0, 10, 6}, plan);
-  bounded.Take(BandOf(0, 6, labels));
+  TissueGate inner(&tissue, {2, 0, 10, 6}, plan);
+  ClassCounts bounded;
+  bounded.Take(Gated(&inner, BandOf(0, 6, labels)));
   EXPECT_EQ(bounded[1], 3);
   EXPECT_EQ(bounded[2], 2);
-  ClassCounts all(nullptr, {0, 0, 12, 8}, plan);
-  all.Take(BandOf(0, 6, labels));
+  TissueGate open(nullptr, {0, 0, 12, 8}, plan);
+  ClassCounts all;
+  all.Take(Gated(&open, BandOf(0, 6, labels)));
   EXPECT_EQ(all[0], 13);
   EXPECT_EQ(all[255], 1);
 }
 
 // The mask need not be a whole number of pixels: scale 3 under pixels of 2, centres 1, 3, 5, 7, 9.
-TEST(ClassCounts, CentresDecide) {
+TEST(TissueGate, CentresDecide) {
   core::Image picture(4, 1, 1);
   picture.row(0)[1] = 255;  // level 0: 3 to 6, centres 3 and 5
   const tiling::TissueMask tissue(picture, 12, 10);
-  ClassCounts counts(&tissue, {0, 0, 12, 10}, Raster(6, 5, 2));
-  counts.Take(BandOf(0, 6, {0, 1, 2, 3, 4, 5}));
-  EXPECT_EQ(counts[0] + counts[3] + counts[4] + counts[5], 0);
-  EXPECT_EQ(counts[1], 1);
-  EXPECT_EQ(counts[2], 1);
+  TissueGate gate(&tissue, {0, 0, 12, 10}, Raster(6, 5, 2));
+  Band band = BandOf(0, 6, {0, 1, 2, 3, 4, 5});
+  band.probabilities = {10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 24, 25};  // two classes
+  band = Gated(&gate, band);
+  EXPECT_EQ(band.labels, (std::vector<uint8_t>{255, 1, 2, 255, 255, 255}));
+  EXPECT_EQ(band.probabilities, (std::vector<uint8_t>{0, 11, 12, 0, 0, 0, 0, 21, 22, 0, 0, 0}));
 }
 
 const std::vector<ClassStyle> kStyles = {{"background", {0, 0, 0}, false},
