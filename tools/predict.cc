@@ -89,6 +89,8 @@ int RunPredictCommand(int argc, char** argv) {
              "double-pass (default), otsu, clam, ..., a mask PNG of the whole slide (for one "
              "slide), or a folder of <slide>.png");
   app.add_flag_callback("--no-tissue", [&] { set.Set("tissue", "none"); }, "predict all of it");
+  AddKeyFlag(app, set, "--window", "window",
+             "side of a window, px of the label map (default: the training crops')");
   AddKeyFlag(app, set, "--overlap", "overlap", "of neighbouring windows (default 0.5)");
   AddKeyFlag(app, set, "--blend", "blend", "gaussian (default) or cosine");
   app.add_flag("--tta", options.tta, "mean over the eight flips and quarter turns");
@@ -131,7 +133,7 @@ int RunPredictCommand(int argc, char** argv) {
   segment::ModelFacts facts;
   facts.classes = model.options().data.classes;
   facts.background = model.options().data.background;
-  facts.window = static_cast<int>(model.options().crop);
+  facts.window = static_cast<int>(options.window > 0 ? options.window : model.options().crop);
   facts.mpp = model.options().data.ReadMpp();
   facts.hash = model.hash();
   facts.device = compute.device.is_cuda() ? "cuda" : "cpu";

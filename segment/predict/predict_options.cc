@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "segment/predict/predict_options.h"
 
+#include <fmt/format.h>
+
+#include "core/base/error.h"
 #include "segment/predict/blend_weights.h"
 
 namespace eosin::segment {
@@ -15,6 +18,11 @@ void PredictOptions::Bind(core::OptionSet& set) {
            .min = 0,
            .max = 100});
   set.Add("allow_upsample", &allow_upsample, {.doc = "predict slides coarser than the model"});
+  set.Add("window", &window,
+          {.doc = "side of a window; 0 = the training crops'",
+           .unit = "px of the label map",
+           .min = 0,
+           .max = 4096});
   set.Add("overlap", &overlap,
           {.doc = "share of a window that its neighbour covers too", .min = 0, .max = 0.9});
   set.Add("blend", &blend, {.doc = "weights of overlapping windows", .choices = BlendNames()});
@@ -39,7 +47,14 @@ void PredictOptions::Bind(core::OptionSet& set) {
           {.doc = "GeoJSON relative to the scanned bounds, as QuPath shows slides that have them"});
 }
 
-void PredictOptions::Check() const { ForTissue().Check(); }
+void PredictOptions::Check() const {
+  ForTissue().Check();
+  if (window % 8 != 0 || (window > 0 && window < 32)) {
+    throw core::ConfigError(
+        fmt::format("window = {} is not a multiple of 8 from 32 on", window),
+        "use for example 256 or 512, or leave it out for the size of the training crops");
+  }
+}
 
 tiling::TileOptions PredictOptions::ForTissue() const {
   tiling::TileOptions tile;

@@ -16,6 +16,7 @@ struct PredictOptions {
   double mpp_override = 0;  // um per level-0 pixel; 0: the slide's own
   bool allow_upsample = false;
 
+  int64_t window = 0;              // label-map pixels a side; 0: the training crops'
   double overlap = 0.5;            // share of a window that its neighbour covers too
   std::string blend = "gaussian";  // BlendNames()
   double shift = 0;                // of the grid of windows, in windows

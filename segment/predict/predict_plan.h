@@ -9,10 +9,10 @@
 // kNotPredicted. Which pixels that is does not depend on the windows: every window that touches
 // such a cell is run, so each of its pixels has all its windows.
 //
-// Windows have the training crop's size, because the image-pool branch makes every pixel depend on
-// its whole window. They stand every `stride` pixels from `first` <= 0 on and reach over the
-// slide's edges, so that pixels there lie as deep in their windows as others; what is beyond the
-// edge is mirrored.
+// Windows have the training crop's size unless asked otherwise, because the image-pool branch makes
+// every pixel depend on its whole window. They stand every `stride` pixels from `first` <= 0 on and
+// reach over the slide's edges, so that pixels there lie as deep in their windows as others; what
+// is beyond the edge is mirrored.
 #pragma once
 
 #include <cstdint>

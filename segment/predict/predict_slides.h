@@ -31,7 +31,7 @@ namespace eosin::segment {
 struct ModelFacts {
   std::vector<std::string> classes;
   int64_t background = 0;  // class without polygons and tint; -1 none
-  int window = 256;        // pixels: the side of its training crops
+  int window = 256;        // pixels: the side of a window
   double mpp = 0;          // um per pixel it was trained at; 0 not known
   std::string hash;        // of its weights and of all else that its numbers come from
   // Where its numbers are computed, which decides their last digits.

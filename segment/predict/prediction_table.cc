@@ -50,6 +50,23 @@ const std::vector<std::string> kBehind = {"polygons",     "windows",         "wi
                                           "seconds",      "seconds_network", "seconds_decode_cpu",
                                           "seconds_feed", "seconds_blend",   "seconds_write"};
 
+// Slide and reason of the rows of slides that failed, by stem: other processes may have written
+// them. None where the table is not there or is not ours.
+std::map<std::string, std::vector<std::string>> ReadFailed(const fs::path& path) {
+  std::map<std::string, std::vector<std::string>> failed;
+  try {
+    const core::CsvTable table = core::ReadCsv(path);
+    const int status = table.Column("status");
+    if (table.Column("slide") != 0 || status != 1 || table.Column("reason") != 2) return {};
+    for (const auto& row : table.rows) {
+      if (row[1] == "failed") failed[fs::path(row[0]).stem().string()] = {row[0], row[1], row[2]};
+    }
+  } catch (const core::Error&) {
+    return {};
+  }
+  return failed;
+}
+
 // nlohmann's exceptions where something is missing.
 std::vector<std::string> Row(const Json& json, const std::vector<std::string>& classes) {
   const Json& warnings = json.at("warnings");
@@ -155,6 +172,14 @@ void RefuseOtherModels(const fs::path& folder, const std::string& hash) {
 
 void WritePredictionTable(const fs::path& folder, const std::vector<PredictResult>& own) {
   const auto lock = core::FileLock::Wait(folder / ".predictions.csv.lock");
+  const fs::path path = folder / "predictions.csv";
+  std::map<std::string, std::vector<std::string>> unmade = ReadFailed(path);
+  for (const PredictResult& result : own) {
+    const std::string slide = result.slide.filename().string();
+    if (result.status == "failed") unmade[result.stem] = {slide, result.status, result.reason};
+    if (result.status == "locked")
+      unmade.insert({result.stem, {slide, result.status, result.reason}});
+  }
   const std::map<std::string, Json> done = ReadResults(folder);
   std::vector<std::string> classes;
   for (const auto& [stem, json] : done) {
@@ -179,18 +204,13 @@ void WritePredictionTable(const fs::path& folder, const std::vector<PredictResul
                                    (folder / (stem + ".json")).string()));
     }
   }
-  for (const PredictResult& result : own) {
-    const bool made = result.status != "failed" && result.status != "locked";
-    if (made || rows.contains(result.stem)) continue;
-    std::vector<std::string> row(header.size());
-    row[0] = result.slide.filename().string();
-    row[1] = result.status;
-    row[2] = result.reason;
-    rows[result.stem] = std::move(row);
+  for (auto& [stem, row] : unmade) {
+    row.resize(header.size());
+    rows.insert({stem, row});
   }
   std::string text = core::CsvRow(header);
   for (const auto& [stem, row] : rows) text += core::CsvRow(row);
-  core::WriteFileAtomic(folder / "predictions.csv", text);
+  core::WriteFileAtomic(path, text);
 }
 
 }  // namespace eosin::segment

@@ -28,7 +28,8 @@ void RefuseOtherModels(const std::filesystem::path& folder, const std::string& h
 
 // predictions.csv anew, under a lock: a row a <stem>.json of the folder, with a column of mm2 for
 // every class that occurs, and a row for each of `own` that failed, or that another process has,
-// and that has none. A damaged <stem>.json is left out with a warning.
+// and that has none. Rows of slides that failed before, in any process, stay until they are done.
+// A damaged <stem>.json is left out with a warning.
 void WritePredictionTable(const std::filesystem::path& folder,
                           const std::vector<PredictResult>& own);
 

@@ -419,6 +419,30 @@ TEST(PredictSlides, AnotherProcessHasIt) {
   EXPECT_EQ(table.rows[0][1], "locked");
 }
 
+TEST(PredictSlides, RowsOfSlidesThatFailedStayUntilTheyAreDone) {
+  const TempFolder folder;
+  const fs::path out = folder / "out", broken = folder / "broken.png";
+  Write(broken, "no picture");
+  EXPECT_EQ(Predict(broken, out, PictureOptions()).status, "failed");
+  const auto rows = [&] { return core::ReadCsv(out / "predictions.csv").rows; };
+  const std::string reason = rows().at(0).at(2);
+  Predict(WritePicture(folder / "good.png", 80, 80), out, PictureOptions());
+  ASSERT_EQ(rows().size(), 2U);
+  EXPECT_EQ(rows()[0][0], "broken.png");
+  EXPECT_EQ(rows()[0][1], "failed");
+  EXPECT_EQ(rows()[0][2], reason);
+  {
+    const auto lock = core::FileLock::Try(out / ".broken.predict.lock");
+    ASSERT_TRUE(lock);
+    EXPECT_EQ(Predict(broken, out, PictureOptions()).status, "locked");
+    EXPECT_EQ(rows()[0][1], "failed");
+  }
+  WritePicture(broken, 80, 80);
+  Predict(broken, out, PictureOptions());
+  ASSERT_EQ(rows().size(), 2U);
+  EXPECT_EQ(rows()[0][1], "done");
+}
+
 TEST(PredictSlides, PicturesOfAnySize) {
   const TempFolder folder;
   core::Image picture(333, 150, 3, 240);
