@@ -142,7 +142,7 @@ int RunPredictCommand(int argc, char** argv) {
   facts.threads = compute.device.is_cuda() ? 0 : compute.threads;
   const segment::Network network = [&](const uint8_t* images, int64_t count,
                                        uint16_t* probabilities) {
-    model.Predict(images, count, segment::kOneProbability, probabilities);
+    model.Predict(images, count, facts.window, segment::kOneProbability, probabilities);
   };
   int64_t failed = 0;
   std::vector<std::string> locked;

@@ -156,7 +156,8 @@ int RunSegmentCommand(int argc, char** argv) {
                  fmt::format("{}: what the keys of the data start from",
                              fmt::join(segment::DataPresetNames(), " | ")));
   flag("--data", "data", "folder with images/, masks/ and a table of patients, or tile stores");
-  flag("--init", "model.init", "random, or a weights file for the backbone");
+  flag("--init", "model.init",
+       "random, or a weights file (of it the backbone, unless model.init_part says more)");
   flag("--freeze", "train.freeze", "none | stem | layer1 | layer2 | layer3 | layer4 | all");
   flag("--arch", "model.arch", "resnet18 | resnet34 | resnet50");
   flag("--steps", "train.steps", "optimiser steps");

@@ -28,7 +28,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr const char* kAbout =
     "Compares initialisations of a segmentation network, paired and with intervals: arms x label\n"
-    "fractions x seeds on one split by patient, and one sentence at the end.\n\n"
+    "fractions x seeds on one split by patient, or on study.folds of them; one sentence at the end."
+    "\n\n"
     "  eosin study --config configs/glas.toml --set data=DATA --set weights.imagenet=r50.pth --out "
     "RUN\n"
     "  eosin study --out RUN --resume            after an interruption\n\n"
@@ -120,10 +121,13 @@ int Run(StudySetup& setup, const fs::path& run, bool resume) {
 }
 
 int RunWorker(StudySetup& setup, const fs::path& run) {
+  const auto start = Clock::now();
   const PreparedStudy prepared = OpenPreparedStudy(&setup, run);
+  const double preparing = Since(start);
   segment::JobBoard board(setup.study, *prepared.data, prepared.plan, run);
-  segment::RunJobs(board, prepared.plan, *prepared.data, Trainer(),
-                   {.on_change = {}, .quiet = true});
+  const auto times = segment::RunJobs(board, prepared.plan, *prepared.data, Trainer(),
+                                      {.on_change = {}, .quiet = true});
+  PrintOverhead(Since(start), 0, times, preparing, 0);
   return 0;
 }
 
@@ -150,7 +154,8 @@ int RunStudyCommand(int argc, char** argv) {
   app.add_option("--worker", worker)->group("");  // started by study.jobs > 1
   app.footer(
       "\nKeys for --config (TOML) and --set, with their defaults (and ssl.* as in eosin pretrain "
-      "--help):\n" +
+      "--help). A study sets model.init, train.freeze, seed and train.patience itself and refuses "
+      "them:\n" +
       setup.set.Help());
   if (const auto done = Parse(app, argc, argv)) return *done;
   const fs::path stored = fs::path(out) / "config.toml";

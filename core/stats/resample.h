@@ -19,6 +19,10 @@ struct Interval {
   double high = 0.0;
   // False where the interval is not known.
   bool Excludes(double value) const { return low > value || high < value; }
+  // With both ends inside what is possible: Student's width does not know that scores end at 1.
+  Interval Within(double least, double most) const {
+    return {estimate, low < least ? least : low, high > most ? most : high};
+  }
 };
 
 struct BootstrapOptions {

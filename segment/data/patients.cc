@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <vector>
 
@@ -11,6 +10,7 @@
 #include "core/base/files.h"
 #include "core/base/text.h"
 #include "core/formats/csv.h"
+#include "tiling/slides/slide_extensions.h"
 
 namespace eosin::segment {
 namespace {
@@ -39,18 +39,17 @@ int Column(const core::CsvTable& table, std::initializer_list<const char*> names
   return -1;
 }
 
-// "train_1.png" and "train_1" are one image.
-std::string Stem(const std::string& name) {
-  static const std::array<const char*, 9> kExtensions = {".png", ".jpg",  ".jpeg", ".bmp", ".tif",
-                                                         ".h5",  ".tiff", ".svs",  ".ndpi"};
-  const fs::path path(name);
-  const std::string extension = core::Extension(path);
-  const bool known =
-      std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
-  return known ? path.stem().string() : name;
-}
-
 }  // namespace
+
+std::string ItemStem(const std::string& name) {
+  static const std::set<std::string> kOthers = {".png", ".jpg", ".jpeg", ".bmp", ".h5", ".dcm"};
+  const fs::path path = fs::path(name).filename();
+  const std::string extension = core::Extension(path);
+  const auto& slides = tiling::SlideExtensions();
+  const bool known = kOthers.contains(extension) ||
+                     std::find(slides.begin(), slides.end(), extension) != slides.end();
+  return known ? path.stem().string() : path.string();
+}
 
 std::string PartOf(const std::string& name) {
   const std::string lower = Lower(name);
@@ -88,8 +87,8 @@ PatientTable::PatientTable(const fs::path& path) : path_(path) {
     const auto cell = [&](int column) {
       return column < 0 ? "" : core::Trimmed(cells[static_cast<size_t>(column)]);
     };
-    const std::string stem = Stem(cell(name));
-    const PatientRow row{cell(patient), PartOf(cell(part)), cell(slide)};
+    const std::string stem = ItemStem(cell(name));
+    const PatientRow row{cell(patient), PartOf(cell(part)), ItemStem(cell(slide))};
     ids.insert(row.patient);
     const auto [place, is_new] = rows_.try_emplace(stem, row);
     if (!is_new && place->second.patient != row.patient) {

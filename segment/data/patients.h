@@ -18,6 +18,11 @@ struct PatientRow {
 // "train", "val" or "test" for names that begin so in any case of letters ("testA"), else empty.
 std::string PartOf(const std::string& name);
 
+// "region.1" of "tiles/region.1.png": the name without folder and, where that is the extension of a
+// slide, picture, mask or store, without extension. Other dots are part of names (TCGA's have
+// them).
+std::string ItemStem(const std::string& name);
+
 // Throws DataError naming two ids that differ in case alone: they would count as two patients.
 void CheckPatientIds(const std::set<std::string>& ids, const std::string& where);
 

@@ -47,7 +47,7 @@ SegmentOptions ReadOptions(const fs::path& run) {
   }
   if (!fs::exists(run / "model.safetensors")) {
     throw core::WeightsError("the run " + run.string() + " has no model.safetensors",
-                             "let its training finish: run the same eosin segment again");
+                             "let its training finish: eosin segment --resume " + run.string());
   }
   return options;
 }
@@ -93,10 +93,10 @@ TrainedModel::TrainedModel(const fs::path& run, const engine::Compute& compute)
   net_->eval();
 }
 
-void TrainedModel::Predict(const uint8_t* images, int64_t count, int one, uint16_t* probabilities) {
+void TrainedModel::Predict(const uint8_t* images, int64_t count, int64_t side, int one,
+                           uint16_t* probabilities) {
   at::NoGradGuard no_grad;
-  const at::Tensor input =
-      engine::ToInput(images, count, options_.crop, compute_.device, normalization_);
+  const at::Tensor input = engine::ToInput(images, count, side, compute_.device, normalization_);
   at::Tensor logits;
   {
     const engine::AutocastGuard autocast(compute_.device.type(), compute_.bf16);

@@ -26,9 +26,10 @@ class TrainedModel {
   // SHA-256 of all that decides its numbers: weights, how the net is built, input normalisation.
   const std::string& hash() const { return hash_; }
 
-  // images: (count, crop, crop, 3) uint8; fills (count, classes, crop, crop) with softmax
-  // probabilities in units of 1 / one (at most 32767). No gradients.
-  void Predict(const uint8_t* images, int64_t count, int one, uint16_t* probabilities);
+  // images: (count, side, side, 3) uint8, of any side; fills (count, classes, side, side) with
+  // softmax probabilities in units of 1 / one (at most 32767). No gradients.
+  void Predict(const uint8_t* images, int64_t count, int64_t side, int one,
+               uint16_t* probabilities);
 
  private:
   const engine::Compute compute_;

@@ -101,6 +101,10 @@ BandStore::BandStore(fs::path folder, const std::string& settings, bool overwrit
   while (fs::exists(File(count_), error)) ++count_;
 }
 
+bool BandStore::IsOurs(const fs::path& folder) {
+  return fs::exists(folder) && !HoldsOthersFiles(folder);
+}
+
 fs::path BandStore::File(int64_t index) const { return folder_ / fmt::format("band-{:06}", index); }
 
 void BandStore::Forget(int64_t from) {

@@ -19,6 +19,9 @@ class BandStore {
   // MachineError.
   BandStore(std::filesystem::path folder, const std::string& settings, bool overwrite);
 
+  // Is the folder of a prediction, and nobody else's?
+  static bool IsOurs(const std::filesystem::path& folder);
+
   // Bands 0 to count() - 1 are there; not yet looked into.
   int64_t count() const { return count_; }
   // Nothing, with a warning in the log, when the file is damaged: it and all later ones are

@@ -157,6 +157,8 @@ class SlideJob {
         core::LogWarning(result_->stem + ": files of it are gone; it is made again");
         return false;
       }
+      // Left by a kill between the JSON and this.
+      if (BandStore::IsOurs(files_.Bands())) fs::remove_all(files_.Bands());
       ReadResultJson(done, result_);
       result_->status = "skipped";
       result_->reason = "already there";
@@ -195,7 +197,7 @@ class SlideJob {
     MakeRoom(settings);
     const std::vector<ClassStyle> classes = StyleClasses(model_.classes, model_.background);
     const RasterInfo raster{plan.width, plan.height, plan.mpp};
-    TissueGate gate(prepared.mask(), slide_->geometry().bounds, plan);
+    TissueGate gate(prepared.mask(), slide_->geometry(), plan);
     ClassCounts counts;
     LabelTiff labels(files_.Path(".labels.tif"), store_->folder(), raster, classes);
     std::optional<ProbabilityTiff> probabilities;

@@ -85,11 +85,13 @@ std::vector<fs::path> PredictedFiles::Replaced() const {
       extensions.push_back(std::move(extension));
     }
   }
-  std::vector<fs::path> files = {Json(), Path(".json.part")};
+  std::vector<fs::path> files;
   for (const char* extension : kExtensions) {
     if (Contains(extensions, extension)) files.push_back(Path(extension));
     files.push_back(Path(std::string(extension) + ".part"));
   }
+  files.push_back(Path(".json.part"));
+  files.push_back(Json());
   return files;
 }
 

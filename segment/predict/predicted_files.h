@@ -24,8 +24,8 @@ class PredictedFiles {
   bool Complete() const;
   // DataError when one of them is there and not ours.
   void RefuseForeign() const;
-  // What a new prediction replaces, the JSON first: what the old one made, what this one makes, and
-  // what a kill left half written.
+  // What a new prediction replaces: what the old one made, what this one makes, and what a kill
+  // left half written. The JSON last: until then it says whose the others are.
   std::vector<std::filesystem::path> Replaced() const;
   // Says in Bands() that files under the promised names are ours from now on.
   void Claim() const;

@@ -199,7 +199,6 @@ void WritePredictionTable(const fs::path& folder, const std::vector<PredictResul
     try {
       rows[stem] = Row(json, classes);
     } catch (const nlohmann::json::exception&) {
-      rows.erase(stem);
       core::LogWarning(fmt::format("{} is damaged: predictions.csv leaves it out",
                                    (folder / (stem + ".json")).string()));
     }

@@ -17,14 +17,16 @@ Span Centres(double begin, double end, double downsample, int64_t size) {
 
 }  // namespace
 
-TissueGate::TissueGate(const tiling::TissueMask* tissue, const std::array<int64_t, 4>& bounds,
+TissueGate::TissueGate(const tiling::TissueMask* tissue, const tiling::SlideGeometry& slide,
                        const PredictPlan& plan)
     : tissue_(tissue), downsample_(plan.downsample) {
-  const auto [left, top, width, height] = bounds;
+  const auto [left, top, width, height] = slide.bounds;
   x_ = Centres(static_cast<double>(left), static_cast<double>(left + width), downsample_,
                plan.width);
   y_ = Centres(static_cast<double>(top), static_cast<double>(top + height), downsample_,
                plan.height);
+  if (left + width >= slide.width) x_.end = plan.width;
+  if (top + height >= slide.height) y_.end = plan.height;
   spans_ = {x_};
 }
 
@@ -32,7 +34,6 @@ void TissueGate::FindSpans(int64_t mask_row) {
   mask_row_ = mask_row;
   spans_.clear();
   const core::Image& mask = tissue_->mask();
-  if (mask_row >= mask.height) return;
   const uint8_t* row = mask.row(static_cast<int>(mask_row));
   for (int begin = 0; begin < mask.width;) {
     int end = begin + 1;
@@ -41,6 +42,7 @@ void TissueGate::FindSpans(int64_t mask_row) {
       Span span =
           Centres(begin * tissue_->scale_x(), end * tissue_->scale_x(), downsample_, x_.end);
       span.begin = std::max(span.begin, x_.begin);
+      if (end == mask.width) span.end = x_.end;
       if (span.begin < span.end) spans_.push_back(span);
     }
     begin = end;
@@ -65,8 +67,9 @@ void TissueGate::Apply(Band* band) {
       continue;
     }
     if (tissue_) {
-      const auto mask_row =
-          static_cast<int64_t>((static_cast<double>(y) + 0.5) * downsample_ / tissue_->scale_y());
+      const auto mask_row = std::min<int64_t>(
+          static_cast<int64_t>((static_cast<double>(y) + 0.5) * downsample_ / tissue_->scale_y()),
+          tissue_->mask().height - 1);
       if (mask_row != mask_row_) FindSpans(mask_row);
     }
     int64_t done = 0;

@@ -4,7 +4,6 @@
 // pictures and areas are of the same pixels.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -16,11 +15,12 @@ namespace eosin::segment {
 
 class TissueGate {
  public:
-  // Borrows tissue; null: everywhere inside the bounds {left, top, width, height}, level 0.
-  TissueGate(const tiling::TissueMask* tissue, const std::array<int64_t, 4>& bounds,
+  // Borrows tissue; null: everywhere inside the slide's bounds.
+  TissueGate(const tiling::TissueMask* tissue, const tiling::SlideGeometry& slide,
              const PredictPlan& plan);
   // Pixels whose centres lie outside (at the mask's own resolution) become kNotPredicted, their
-  // probabilities 0.
+  // probabilities 0. The raster's last column and row may reach beyond the slide by up to half a
+  // pixel: they are judged by the slide's edge.
   void Apply(Band* band);
 
  private:

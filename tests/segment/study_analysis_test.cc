@@ -287,6 +287,9 @@ TEST(Transfer, PairedBySeedWithTheReference) {
   EXPECT_EQ(analysis.transfer[0].reference, "random");
   EXPECT_EQ(analysis.transfer[1].reached, 6);
   EXPECT_NEAR(analysis.transfer[1].steps, 1 + 0.72 * 99, 1e-9);
+  const int64_t images = LabelledImages(study.plan, analysis.transfer[1].level);
+  EXPECT_NEAR(analysis.transfer[1].epochs * static_cast<double>(images),
+              (1 + 0.72 * 99) * static_cast<double>(TwoArms(6).segment.batch), 1e-9);
   EXPECT_NEAR(analysis.transfer[1].ratio.estimate, (1 + 0.72 * 99) / (1 + 0.9 * 99), 1e-9);
   EXPECT_NEAR(analysis.transfer[1].area_difference.estimate, 0.1, 1e-9);
 }

@@ -182,6 +182,23 @@ TEST_F(StudyTest, TilesOfHeldOutPatientsAreNeverPretrainedOn) {
   const std::string tiles = "ssl.data=" + (temp_ / "tiles").string();
   refused("stem", {tiles, "ssl.patients=" + (temp_ / "stem.csv").string()},
           "may be of the patients");
+  // Dots are part of names: the row S1 is not the slide S1.2, which is a test patient's or not
+  // known.
+  core::MakeFolder(temp_ / "dotted" / "x");
+  for (const char* name : {"S1", "S1.2"}) {
+    fs::copy_file(temp_ / "data" / "images" / "p0_0.png",
+                  temp_ / "dotted" / "x" / (std::string(name) + ".png"));
+  }
+  core::WriteFileAtomic(temp_ / "dots.csv", "slide,patient_id\nS1.svs,p0\n");
+  refused(
+      "dots",
+      {"ssl.data=" + (temp_ / "dotted").string(), "ssl.patients=" + (temp_ / "dots.csv").string()},
+      "S1.2.png) has no patient");
+  core::WriteFileAtomic(temp_ / "dots2.csv", table + "S1.2,p4\n");
+  refused("dots2",
+          {"ssl.others=1:" + (temp_ / "dotted").string(),
+           "ssl.patients=" + (temp_ / "dots2.csv").string()},
+          "the study knows x/S1.2.png");
   const Outcome outcome =
       RunEosin(Start("path", {tiles, "ssl.patients=" + (temp_ / "path.csv").string(),
                               "study.seeds=1", "study.fractions=0.5", "study.tune="}));
@@ -193,6 +210,26 @@ TEST_F(StudyTest, TilesOfHeldOutPatientsAreNeverPretrainedOn) {
               ::testing::HasSubstr(fmt::format("pretraining on {} tiles of {} slides; "
                                                "{} slides",
                                                2 * train, 2 * train, 12 - 2 * train)));
+  // That encoder serves another study of this split. One of all tiles does not, and of one that
+  // lies alone nobody knows.
+  const std::vector<std::string> given = {"ssl.data=", "ssl.patients=", "study.seeds=1",
+                                          "study.fractions=0.5", "study.tune="};
+  const auto with = [&](const fs::path& encoder) {
+    std::vector<std::string> words = given;
+    words.push_back("weights.ssl=" + encoder.string());
+    return words;
+  };
+  const fs::path encoder = temp_ / "path" / "ssl" / "encoder.safetensors";
+  const Outcome again = RunEosin(Start("again", with(encoder)));
+  EXPECT_EQ(again.exit_code, 0) << again.output;
+  EXPECT_THAT(again.output, ::testing::Not(::testing::HasSubstr("is not known here")));
+  core::MakeFolder(temp_ / "all");
+  fs::copy_file(encoder, temp_ / "all" / "encoder.safetensors");
+  const Outcome alone = RunEosin(Start("alone", with(temp_ / "all" / "encoder.safetensors")));
+  EXPECT_EQ(alone.exit_code, 0) << alone.output;
+  EXPECT_THAT(alone.output, ::testing::HasSubstr("is not known here"));
+  fs::copy_file(encoder.parent_path() / "config.toml", temp_ / "all" / "config.toml");
+  refused("all-tiles", with(temp_ / "all" / "encoder.safetensors"), "hint:");
 }
 
 TEST_F(StudyTest, SettingsThatStudiesDecideThemselvesAreRefused) {

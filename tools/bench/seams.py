@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Seams of a trained network: are pixels near the borders of windows worse than others?
 
-    tools/bench/seams.py build/release/bin/eosin RUN DATA --mpp UM [--overlap 0.5]
+    tools/bench/seams.py build/release/bin/eosin RUN DATA --mpp UM [--overlap 0.5] [--window PX]
 
 RUN: a run of eosin segment on the folder DATA (images/, masks/ with 0 as background, one foreground class). Predicts RUN's test
 images with `eosin predict` twice, the grid of windows moved by half a stride the second time, and prints
@@ -17,8 +17,8 @@ from PIL import Image
 Image.MAX_IMAGE_PIXELS = None
 
 
-def predict(eosin, run, images, out, overlap, shift, mpp):
-    subprocess.run([eosin, "predict", "--model", run, "--out", out, "--mpp-override", str(mpp), "--overlap", str(overlap),
+def predict(eosin, run, images, out, overlap, window, shift, mpp):
+    subprocess.run([eosin, "predict", "--model", run, "--out", out, "--mpp-override", str(mpp), "--overlap", str(overlap), "--window", str(window),
                     "--no-geojson", "--no-overlay", "--quiet", "--set", f"shift={shift}", images], check=True)
 
 
@@ -33,6 +33,7 @@ def main():
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("--mpp", type=float, required=True, help="um/px of the images")
     parser.add_argument("--overlap", type=float, default=0.5)
+    parser.add_argument("--window", type=int, default=0, help="px of the label map; 0: the training crops'")
     args = parser.parse_args()
     names = [i["name"] for i in json.loads((args.run / "split.json").read_text())["test"]["images"]]
     with tempfile.TemporaryDirectory() as temp:
@@ -42,7 +43,7 @@ def main():
             source = next((args.data / "images").glob(name + ".*"))
             (temp / "images" / source.name).symlink_to(source.resolve())
         for out, shift in (("still", 0.0), ("moved", (1 - args.overlap) / 2)):
-            predict(args.eosin, args.run, temp / "images", temp / out, args.overlap, shift, args.mpp)
+            predict(args.eosin, args.run, temp / "images", temp / out, args.overlap, args.window, shift, args.mpp)
         stride = round((1 - args.overlap) * json.loads((temp / "still" / f"{names[0]}.json").read_text())["settings"]["window"])
         rows = []  # near and wrong, near; far and wrong, far; changed, all
         for name in names:

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <algorithm>
 #include <chrono>
+#include <set>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -121,6 +122,35 @@ void SetMadeWeights(StudySetup* setup, const fs::path& run) {
   }
 }
 
+// Refuses held-out images among what encoders are or were pretrained on, in all folds, before
+// anything is trained.
+void CheckEncoders(const StudySetup& setup, const segment::MaskDataset& data,
+                   const std::vector<segment::ImageSplit>& splits, const fs::path& run,
+                   segment::LeakFacts* leaks) {
+  const auto add = [leaks](const segment::LeakFacts& found) {
+    leaks->tiles += found.tiles;
+    leaks->blank_tiles += found.blank_tiles;
+    leaks->closest = std::max(leaks->closest, found.closest);
+  };
+  for (size_t k = 0; k < splits.size(); ++k) {
+    const auto fold = static_cast<int64_t>(k);
+    const fs::path folder = FoldFolder(run, setup.study, fold);
+    if (setup.Pretrains()) add(CheckPretrainingTiles(setup, data, splits[k], folder));
+    std::set<std::string> seen;
+    for (const segment::Arm& arm : segment::ResolveArms(setup.study, fold)) {
+      if (!fs::is_regular_file(arm.init) || !seen.insert(arm.init).second) continue;
+      const auto found =
+          CheckGivenEncoder(setup, data, splits[k], arm.init, folder / (arm.name + "_leaks.json"));
+      if (found) add(*found);
+      if (!found && arm.name.rfind("ssl", 0) == 0) {
+        core::LogWarning(arm.init +
+                         ": what it was pretrained on is not known here, so nobody has "
+                         "checked that it has not seen the test patients");
+      }
+    }
+  }
+}
+
 }  // namespace
 
 PreparedStudy PrepareStudy(StudySetup* setup, const fs::path& run, bool resume) {
@@ -137,6 +167,7 @@ PreparedStudy PrepareStudy(StudySetup* setup, const fs::path& run, bool resume) 
   prepared.extras.leaks.emplace();
   const auto splits = MakeSplits(*setup, data, run, &*prepared.extras.leaks);
   segment::PlanStudy(setup->study, class_pixels, splits);  // mistakes show before pretraining
+  CheckEncoders(*setup, data, splits, run, &*prepared.extras.leaks);
   if (setup->UsesStandIn()) {
     const auto start = std::chrono::steady_clock::now();
     TrainStandIn(*setup, run / kStandIn);
@@ -155,14 +186,10 @@ PreparedStudy PrepareStudy(StudySetup* setup, const fs::path& run, bool resume) 
                               splits[fold].train.size(), splits[fold].val.size(),
                               splits[fold].test.size()));
     if (!setup->Pretrains()) continue;
-    const PretrainedFold made =
+    prepared.training_seconds +=
         PretrainFold(*setup, data, splits[fold], imagenet,
                      FoldFolder(run, setup->study, static_cast<int64_t>(fold)),
                      fold == 0 ? &prepared.extras : nullptr);
-    prepared.training_seconds += made.seconds;
-    prepared.extras.leaks->tiles += made.leaks.tiles;
-    prepared.extras.leaks->blank_tiles += made.leaks.blank_tiles;
-    prepared.extras.leaks->closest = std::max(prepared.extras.leaks->closest, made.leaks.closest);
   }
   SetMadeWeights(setup, run);
   prepared.plan = segment::PlanStudy(setup->study, class_pixels, splits);
@@ -185,6 +212,13 @@ int64_t ModelThreads(const StudySetup& setup, const fs::path& run) {
   const int64_t stored = std::atoll(core::ReadFile(path).c_str());
   if (stored < 1) {
     throw DataError(fmt::format("{} holds no number of threads", path.string()), "delete it");
+  }
+  const int64_t cores = core::AvailableCores();
+  if (stored * setup.study.jobs > std::max(cores, setup.study.jobs)) {
+    core::LogWarning(fmt::format(
+        "{} models at a time with {} threads each, as this study began ({}), on {} cores: slow; "
+        "use study.jobs = {}, since the threads decide a CPU's last digits",
+        setup.study.jobs, stored, path.string(), cores, std::max<int64_t>(1, cores / stored)));
   }
   return stored;
 }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <sstream>
 
 #include "core/base/error.h"
 #include "core/base/files.h"
@@ -28,6 +29,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using core::DataError;
+
+constexpr const char* kNames = "images.txt";  // of ssl.data, that an encoder was pretrained on
 
 // ssl.patients: who a tile is of. Rows are known by their names as written and, where no two
 // patients share one, by the names without folder and extension.
@@ -63,7 +66,7 @@ class SslPatients {
             "a slide or picture has one patient; pictures of equal names in several folders are "
             "told apart by their paths below ssl.data");
       }
-      stems_[fs::path(name).stem().string()].insert(id);
+      stems_[segment::ItemStem(name)].insert(id);
       patients_.insert(id);
     }
     for (const std::string& id : patients_) {  // stores that know their patient are grouped by it
@@ -95,7 +98,7 @@ class SslPatients {
       if (const auto entry = names_.find(key); entry != names_.end()) return entry->second;
     }
     if (patients_.contains(group)) return group;
-    const auto stem = stems_.find(fs::path(group).stem().string());
+    const auto stem = stems_.find(segment::ItemStem(group));
     if (stem == stems_.end()) return std::nullopt;
     if (stem->second.size() == 1) return *stem->second.begin();
     throw DataError(fmt::format("{} may be of the patients {}: {} has several rows of that name",
@@ -112,8 +115,16 @@ class SslPatients {
 struct SslTiles {
   std::unique_ptr<engine::ImageSource> source;
   int64_t tiles = 0, slides = 0, slides_left_out = 0;
-  std::string key;  // hash of who the tiles are: names and the table of patients
+  std::vector<std::string> names;  // of those of ssl.data
+  std::string key;  // hash of who the tiles are: names, and the table of patients or the encoder
 };
+
+std::string Key(const std::string& first, const engine::ImageSource& source) {
+  core::Sha256 hash;
+  hash.Update(first + "\n");
+  for (int64_t i = 0; i < source.size(); ++i) hash.Update(source.name(i) + "\n");
+  return hash.Hex();
+}
 
 // Images and slides of validation and test.
 struct HeldOut {
@@ -127,7 +138,7 @@ HeldOut HeldOutOf(const segment::MaskDataset& data, const segment::ImageSplit& s
     for (const int64_t i : *part) {
       const segment::MaskItem& item = data.item(i);
       held_out.patients.insert(item.patient);
-      if (!item.slide.empty()) held_out.slides[item.slide] = item.name;
+      if (!item.slide.empty()) held_out.slides[segment::ItemStem(item.slide)] = item.name;
     }
   }
   return held_out;
@@ -139,12 +150,13 @@ void CheckOthers(const engine::ImageSource& others, const SslPatients& patients,
                  const segment::MaskDataset& data, const std::string& path) {
   std::set<std::string> known;
   for (const segment::MaskItem& item : data.items()) {
-    known.insert(item.name);
-    if (!item.slide.empty()) known.insert(item.slide);
+    known.insert(segment::ItemStem(item.name));
+    if (!item.slide.empty()) known.insert(segment::ItemStem(item.slide));
   }
   for (int64_t i = 0; i < others.size(); ++i) {
     const std::string name = others.name(i);  // below the folder; of a tile: STORE#ROW
-    const std::string stem = fs::path(name.substr(0, name.rfind('#'))).stem().string();
+    const bool tile = name.find_first_not_of("0123456789", name.rfind('#') + 1) == name.npos;
+    const std::string stem = segment::ItemStem(tile ? name.substr(0, name.rfind('#')) : name);
     if (!known.contains(stem) && !patients.Names(stem)) continue;
     throw DataError(
         fmt::format("ssl.others = {} is for other patients, but the study knows {}", path, name),
@@ -171,7 +183,8 @@ SslTiles OpenTrainTiles(const StudySetup& setup, const segment::MaskDataset& dat
       left_out.insert(patient + "/" + group);
       continue;
     }
-    if (const auto slide = held_out.slides.find(group); slide != held_out.slides.end()) {
+    if (const auto slide = held_out.slides.find(segment::ItemStem(group));
+        slide != held_out.slides.end()) {
       throw DataError(
           fmt::format(
               "slide {} belongs to patient {} in {}, but the held-out image {} is of it too", group,
@@ -188,6 +201,7 @@ SslTiles OpenTrainTiles(const StudySetup& setup, const segment::MaskDataset& dat
   ssl.slides = static_cast<int64_t>(slides.size());
   ssl.slides_left_out = static_cast<int64_t>(left_out.size());
   ssl.source = engine::SelectImages(std::move(ssl.source), std::move(kept));
+  for (int64_t i = 0; i < ssl.source->size(); ++i) ssl.names.push_back(ssl.source->name(i));
   const auto [weight, others] = setup.SslOthers();
   if (!others.empty()) {
     auto more = engine::OpenImageSource(others);
@@ -198,20 +212,47 @@ SslTiles OpenTrainTiles(const StudySetup& setup, const segment::MaskDataset& dat
     ssl.source = engine::MixSources(std::move(parts));
   }
   ssl.tiles = ssl.source->size();
-  core::Sha256 hash;
-  hash.Update(core::Sha256File(setup.ssl_patients) + "\n");
-  for (int64_t i = 0; i < ssl.tiles; ++i) hash.Update(ssl.source->name(i) + "\n");
-  ssl.key = hash.Hex();
+  ssl.key = Key(core::Sha256File(setup.ssl_patients), *ssl.source);
   return ssl;
 }
 
-void Pretrain(const pretrain::PretrainOptions& options, const engine::ImageSource& source,
+// Those of the run of eosin pretrain that an encoder lies in, as far as its config.toml and the
+// data are still there.
+std::optional<SslTiles> TilesOfEncoder(const fs::path& encoder) {
+  const fs::path config = encoder.parent_path() / "config.toml";
+  if (!fs::exists(config)) return std::nullopt;
+  try {
+    SslTiles ssl;
+    ssl.source = pretrain::OpenData(pretrain::ReadOptions("", config.string(), {}));
+    if (const fs::path list = encoder.parent_path() / kNames; fs::exists(list)) {
+      std::istringstream lines(core::ReadFile(list));
+      std::set<std::string> names;
+      for (std::string line; std::getline(lines, line);) names.insert(line);
+      std::vector<int64_t> kept;
+      for (int64_t i = 0; i < ssl.source->size(); ++i) {
+        if (names.contains(ssl.source->name(i))) kept.push_back(i);
+      }
+      ssl.source = engine::SelectImages(std::move(ssl.source), std::move(kept));
+    }
+    ssl.tiles = ssl.source->size();
+    ssl.key = Key(core::Sha256File(encoder), *ssl.source);
+    return ssl;
+  } catch (const core::Error&) {
+    return std::nullopt;
+  }
+}
+
+void Pretrain(const pretrain::PretrainOptions& options, const SslTiles& ssl,
               const fs::path& folder) {
   const bool begun = fs::exists(folder / "state.json");
   engine::RunFolder run = begun ? engine::RunFolder::Open(folder, "pretrain")
                                 : engine::RunFolder::Create(folder, "pretrain", options.ToToml());
   if (run.finished()) return;
-  pretrain::RunPretrain(options, source, run, begun);
+  // Its config.toml names the whole folder.
+  if (!fs::exists(folder / kNames)) {
+    core::WriteFileAtomic(folder / kNames, fmt::format("{}\n", fmt::join(ssl.names, "\n")));
+  }
+  pretrain::RunPretrain(options, *ssl.source, run, begun);
 }
 
 bool PretrainFinished(const fs::path& folder) {
@@ -244,11 +285,12 @@ void AddTiles(const engine::ImageSource& source, const std::string& folder,
 
 // Compares the tiles with the held-out images, once. Tiles or a table of patients that changed
 // after pretraining began are refused: the encoder is not of them.
-void CheckTiles(const StudySetup& setup, const segment::MaskDataset& data,
-                const segment::ImageSplit& split, const SslTiles& ssl, const fs::path& path,
-                bool begun) {
+segment::LeakFacts CheckTiles(const StudySetup& setup, const segment::MaskDataset& data,
+                              const segment::ImageSplit& split, const SslTiles& ssl,
+                              const fs::path& path, bool begun) {
   if (fs::exists(path)) {
-    if (segment::ReadLeakFacts(path).tiles_key == ssl.key) return;
+    const segment::LeakFacts known = segment::ReadLeakFacts(path);
+    if (known.tiles_key == ssl.key) return known;
     if (begun) {
       throw DataError(
           fmt::format("the pretraining in {} began with other tiles or another ssl.patients",
@@ -265,6 +307,7 @@ void CheckTiles(const StudySetup& setup, const segment::MaskDataset& data,
                              workers, &facts);
   facts.tiles_key = ssl.key;
   core::WriteFileAtomic(path, segment::LeakFactsJson(facts));
+  return facts;
 }
 
 // What the report says of the pretraining, from one fold's.
@@ -284,9 +327,26 @@ void Describe(const StudySetup& setup, const SslTiles& ssl, const fs::path& run,
 
 }  // namespace
 
-PretrainedFold PretrainFold(const StudySetup& setup, const segment::MaskDataset& data,
-                            const segment::ImageSplit& split, const std::string& imagenet,
-                            const fs::path& folder, segment::ReportExtras* report) {
+segment::LeakFacts CheckPretrainingTiles(const StudySetup& setup, const segment::MaskDataset& data,
+                                         const segment::ImageSplit& split, const fs::path& folder) {
+  const bool begun = fs::exists(folder / kSslFolder / "state.json") ||
+                     fs::exists(folder / kFromImageNetFolder / "state.json");
+  return CheckTiles(setup, data, split, OpenTrainTiles(setup, data, split),
+                    folder / "ssl_leaks.json", begun);
+}
+
+std::optional<segment::LeakFacts> CheckGivenEncoder(const StudySetup& setup,
+                                                    const segment::MaskDataset& data,
+                                                    const segment::ImageSplit& split,
+                                                    const fs::path& encoder, const fs::path& path) {
+  const std::optional<SslTiles> ssl = TilesOfEncoder(encoder);
+  if (!ssl) return std::nullopt;
+  return CheckTiles(setup, data, split, *ssl, path, false);
+}
+
+double PretrainFold(const StudySetup& setup, const segment::MaskDataset& data,
+                    const segment::ImageSplit& split, const std::string& imagenet,
+                    const fs::path& folder, segment::ReportExtras* report) {
   const SslTiles ssl = OpenTrainTiles(setup, data, split);
   struct Encoder {
     const char* name;
@@ -295,13 +355,7 @@ PretrainedFold PretrainFold(const StudySetup& setup, const segment::MaskDataset&
   std::vector<Encoder> encoders;
   if (setup.PretrainsFromRandom()) encoders.push_back({kSslFolder, ""});
   if (setup.PretrainsFromImageNet()) encoders.push_back({kFromImageNetFolder, imagenet});
-  const fs::path checked = folder / "ssl_leaks.json";
-  const bool begun = std::any_of(encoders.begin(), encoders.end(), [&](const Encoder& encoder) {
-    return fs::exists(folder / encoder.name / "state.json");
-  });
-  CheckTiles(setup, data, split, ssl, checked, begun);
-  PretrainedFold fold;
-  fold.leaks = segment::ReadLeakFacts(checked);
+  double seconds = 0;
   for (const Encoder& encoder : encoders) {
     if (PretrainFinished(folder / encoder.name)) continue;
     core::LogInfo(
@@ -309,11 +363,11 @@ PretrainedFold PretrainFold(const StudySetup& setup, const segment::MaskDataset&
                     "patients left out",
                     encoder.name, ssl.tiles, ssl.slides, ssl.slides_left_out));
     const auto start = std::chrono::steady_clock::now();
-    Pretrain(setup.SslOptions(encoder.init), *ssl.source, folder / encoder.name);
-    fold.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    Pretrain(setup.SslOptions(encoder.init), ssl, folder / encoder.name);
+    seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
   if (report) Describe(setup, ssl, folder / encoders.front().name, report);
-  return fold;
+  return seconds;
 }
 
 }  // namespace eosin::tools

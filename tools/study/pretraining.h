@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "segment/data/mask_dataset.h"
@@ -18,17 +19,26 @@ namespace eosin::tools {
 inline constexpr const char* kSslFolder = "ssl";
 inline constexpr const char* kFromImageNetFolder = "ssl_from_imagenet";
 
-struct PretrainedFold {
-  double seconds = 0;        // of training, now
-  segment::LeakFacts leaks;  // of the comparison of tiles with held-out images
-};
+// Compares the tiles that a fold's encoders are (or were) pretrained on with its held-out images,
+// once; `folder` keeps what was found. Throws DataError when a tile has no patient, is a copy of a
+// held-out image, none is left, or when they changed since pretraining began.
+segment::LeakFacts CheckPretrainingTiles(const StudySetup& setup, const segment::MaskDataset& data,
+                                         const segment::ImageSplit& split,
+                                         const std::filesystem::path& folder);
+
+// The same for an encoder that was made before, by its run's config.toml; nothing where that or its
+// data are not there. path: of what was found.
+std::optional<segment::LeakFacts> CheckGivenEncoder(const StudySetup& setup,
+                                                    const segment::MaskDataset& data,
+                                                    const segment::ImageSplit& split,
+                                                    const std::filesystem::path& encoder,
+                                                    const std::filesystem::path& path);
 
 // Pretrains what setup asks for and `folder` does not hold yet; goes on where it was interrupted.
 // imagenet: the weights that ssl_from_imagenet starts from. report: gets what it says of the
-// pretraining; may be null. Throws DataError when a tile has no patient, is a copy of a held-out
-// image, or none is left.
-PretrainedFold PretrainFold(const StudySetup& setup, const segment::MaskDataset& data,
-                            const segment::ImageSplit& split, const std::string& imagenet,
-                            const std::filesystem::path& folder, segment::ReportExtras* report);
+// pretraining; may be null. The tiles were checked before. Returns the seconds of training, now.
+double PretrainFold(const StudySetup& setup, const segment::MaskDataset& data,
+                    const segment::ImageSplit& split, const std::string& imagenet,
+                    const std::filesystem::path& folder, segment::ReportExtras* report);
 
 }  // namespace eosin::tools

@@ -46,14 +46,10 @@ Comparison Compare(const StudyOptions& options, const Cell& a, const Cell& b, Me
   c.metric = metric;
   const core::SeedPatientTable differences = core::Subtract(a.table(metric), b.table(metric));
   const core::Evidence evidence = core::Weigh(differences, bootstrap);
-  c.interval = evidence.interval;
-  if (!std::isnan(c.interval.low)) {
-    c.interval.low = std::max(-1.0, c.interval.low);
-    c.interval.high = std::min(1.0, c.interval.high);
-  }
+  c.interval = evidence.interval.Within(-1, 1);
   c.variance = core::EstimateVariance(differences, {});
   c.by_fold = FoldMeans(differences, a.folds);
-  c.fold_interval = core::StudentMean(c.by_fold);
+  c.fold_interval = core::StudentMean(c.by_fold).Within(-1, 1);
   c.by_seed = core::RowMeans(differences, {});
   c.p = evidence.test.n > 0 ? evidence.test.p : std::numeric_limits<double>::quiet_NaN();
   c.smallest_p = evidence.test.smallest_p;

@@ -41,15 +41,9 @@ Runs RunsOf(const StudyPlan& plan, const Results& results, const std::string& ar
   return runs;
 }
 
-// Scores lie in [0, 1]; Student's width does not know that.
 core::Interval ScoreInterval(const core::SeedPatientTable& scores,
                              const core::BootstrapOptions& bootstrap) {
-  core::Interval interval = core::StudentInterval(scores, {}, bootstrap);
-  if (!std::isnan(interval.low)) {
-    interval.low = std::max(0.0, interval.low);
-    interval.high = std::min(1.0, interval.high);
-  }
-  return interval;
+  return core::StudentInterval(scores, {}, bootstrap).Within(0, 1);
 }
 
 Cell MakeCell(const StudyOptions& options, const std::string& arm, const Runs& runs,

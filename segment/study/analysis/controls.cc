@@ -104,11 +104,14 @@ std::string FloorSentence(const NoiseFloor& floor, eval::Metric metric) {
 
 std::string ScopeSentence(const StudyPlan& plan, const Analysis& analysis) {
   const bool folds = plan.splits.size() > 1;
+  const bool one_seed =
+      !analysis.comparisons.empty() && analysis.comparisons.front().by_seed.size() == 1;
   std::string text = fmt::format(
       "Seeds vary label subset, head, order and augmentation; {}. The intervals reach to other "
-      "patients and seeds, with {}; another pretraining may differ.",
+      "patients{}, with {}; another pretraining may differ.",
       folds ? "each fold has one training set and one encoder an arm"
             : "there is one training set and one encoder an arm",
+      one_seed ? ", but not to other seeds" : " and seeds",
       folds ? "the training sets and encoders of these folds" : "this training set and encoder");
   if (!folds || analysis.comparisons.empty() || !analysis.comparisons.front().primary) return text;
   const Comparison& c = analysis.comparisons.front();
@@ -117,9 +120,11 @@ std::string ScopeSentence(const StudyPlan& plan, const Analysis& analysis) {
   return text +
          fmt::format(
              " The primary difference by fold: {}; taken as a sample of {} training sets and "
-             "encoders, 95 % interval {}. Folds share training patients, which none of the "
+             "encoders, all of equal weight, {:+.3f} with a 95 % interval {}. Folds share training "
+             "patients, which none of the "
              "intervals can show (Bengio and Grandvalet, JMLR 5 (2004)).",
-             fmt::join(each, ", "), c.by_fold.size(), Interval(c.fold_interval));
+             fmt::join(each, ", "), c.by_fold.size(), c.fold_interval.estimate,
+             Interval(c.fold_interval));
 }
 
 std::string ControlSentence(const Comparison& control) {

@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 
+#include "core/stats/crossed.h"
 #include "core/stats/summary.h"
 
 namespace eosin::segment {
@@ -53,18 +54,6 @@ std::string ReferenceArm(const StudyOptions& options, const StudyPlan& plan) {
   return "";
 }
 
-// Student's interval of the mean of values.
-core::Interval MeanInterval(const std::vector<double>& values) {
-  core::Interval interval{core::Mean(values), kNan, kNan};
-  const auto n = static_cast<double>(values.size());
-  if (values.size() < 2) return interval;
-  const double half =
-      core::StudentQuantile(0.975, n - 1) * core::StandardDeviation(values) / std::sqrt(n);
-  interval.low = interval.estimate - half;
-  interval.high = interval.estimate + half;
-  return interval;
-}
-
 // Geometric mean over folds; never where one fold never reached it.
 double StepsOf(const std::vector<const SegmentResult*>& own,
                const std::vector<const SegmentResult*>& reference) {
@@ -105,11 +94,11 @@ TransferRow Measure(const Curves& own, const Curves& reference) {
   row.steps = n == 0 ? kNan : n % 2 ? steps[n / 2] : (steps[n / 2 - 1] + steps[n / 2]) / 2;
   row.ratio = {kNan, kNan, kNan};
   if (log_ratios.size() >= 2) {
-    const core::Interval logs = MeanInterval(log_ratios);
+    const core::Interval logs = core::StudentMean(log_ratios);
     row.ratio = {std::exp(logs.estimate), std::exp(logs.low), std::exp(logs.high)};
   }
   row.area = core::Mean(areas);
-  row.area_difference = MeanInterval(differences);
+  row.area_difference = core::StudentMean(differences);
   return row;
 }
 
@@ -152,6 +141,8 @@ std::vector<TransferRow> MeasureTransfer(const StudyOptions& options, const Stud
       row.arm = arm.name;
       row.reference = reference;
       row.level = level;
+      row.epochs = row.steps * static_cast<double>(options.segment.batch) /
+                   static_cast<double>(LabelledImages(plan, level));
       rows.push_back(row);
     }
   }

@@ -18,8 +18,9 @@ struct TransferRow {
   std::string arm, reference;
   LabelLevel level;
   int seeds = 0;
-  int reached = 0;   // seeds in which the target was reached in every fold
-  double steps = 0;  // median over seeds to reach it; infinity where half of them never did
+  int reached = 0;    // seeds in which the target was reached in every fold
+  double steps = 0;   // median over seeds to reach it; infinity where half of them never did
+  double epochs = 0;  // the same in crops an image of the level (LabelledImages)
   // Steps of this arm over steps of the reference: geometric mean over the seeds where both reached
   // it, with Student's interval of its logarithm. All NaN with fewer than two such seeds.
   core::Interval ratio;

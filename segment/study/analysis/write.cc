@@ -96,6 +96,7 @@ Json TransferJson(const Analysis& analysis) {
                     {"seeds_that_reached", row.reached},
                     {"reach", kReach},
                     {"median_steps", Finite(row.steps)},
+                    {"median_epochs", Finite(row.epochs)},
                     {"steps_ratio", IntervalJson(row.ratio)},
                     {"area_over_log_steps", row.area},
                     {"area_difference", IntervalJson(row.area_difference)}});
@@ -280,10 +281,11 @@ std::string Summary(const StudyOptions& options, const StudyPlan& plan, const An
       analysis.test_patients, analysis.test_images, options.seeds);
   text += ScoreTable(plan, analysis) + "\n" + DifferenceTable(plan, analysis) + "\n";
   text += ScopeSentence(plan, analysis) + "\n\n";
-  text += FloorSentence(analysis.floor, ParsePrimary(options.primary).metric) + "\n\n";
+  text += "Noise floor: " + FloorSentence(analysis.floor, ParsePrimary(options.primary).metric) +
+          "\n\n";
   if (analysis.control) text += "A/A control: " + ControlSentence(*analysis.control) + "\n\n";
   for (const LabelSaving& saving : analysis.savings) {
-    text += fmt::format("{} reaches {}'s {} with all labels ({:.3f}) with {}.\n\n",
+    text += fmt::format("{} reaches {}'s {} with the most labels ({:.3f}) with {}.\n\n",
                         ArmLabel(plan, saving.arm), ArmLabel(plan, saving.reference),
                         eval::MetricName(ParsePrimary(options.primary).metric), saving.target,
                         SavingWords(saving));

@@ -199,7 +199,7 @@ void AddLabelCurve(const ReportInput& in, core::HtmlPage* page) {
       "differ is told by the paired differences below, not by whether the bands overlap.");
   std::vector<std::string> items;
   for (const LabelSaving& saving : in.analysis.savings) {
-    items.push_back(fmt::format("**{}** reaches {}'s {} with all labels ({:.3f}) with {}",
+    items.push_back(fmt::format("**{}** reaches {}'s {} with the most labels ({:.3f}) with {}",
                                 ArmLabel(in.plan, saving.arm), ArmLabel(in.plan, saving.reference),
                                 eval::MetricName(in.primary.metric), saving.target,
                                 SavingWords(saving)));

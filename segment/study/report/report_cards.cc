@@ -70,16 +70,17 @@ void AddTransfer(const ReportInput& in, core::HtmlPage* page) {
     const bool own = row.arm == row.reference;
     rows.push_back({row.level.Label(), ArmLabel(in.plan, row.arm),
                     fmt::format("{} of {}", row.reached, row.seeds),
-                    ReportNumber(row.steps, "{:.0f}"),
+                    ReportNumber(row.steps, "{:.0f}"), ReportNumber(row.epochs, "{:.1f}"),
                     own ? "reference" : Interval(row.ratio, "{:.2f}"), ReportNumber(row.area),
                     own ? "reference" : Interval(row.area_difference, "{:+.3f}")});
   }
   page->AddTable(
-      {"labels", "arm", "seeds that got there", "steps, median", "steps / reference's",
-       "area under the curve", "area less reference's"},
+      {"labels", "arm", "seeds that got there", "steps, median", "epochs, median",
+       "steps / reference's", "area under the curve", "area less reference's"},
       rows,
       {.caption = fmt::format(
-           "Transfer speed: steps until {:.0f} % of the best validation Dice of {} (same seed), "
+           "Transfer speed: steps, and epochs of the labelled images, until {:.0f} % of the best "
+           "validation Dice of {} (same seed), "
            "\"never\" where half of the seeds did not get there; ratio of steps over the seeds "
            "where "
            "both did; mean validation Dice over the logarithm of steps. [95 % interval over seeds]",

@@ -26,6 +26,14 @@ PredictPlan Raster(int64_t width, int64_t height, double downsample) {
   return plan;
 }
 
+tiling::SlideGeometry SlideOf(int64_t width, int64_t height, std::array<int64_t, 4> bounds) {
+  tiling::SlideGeometry slide;
+  slide.width = width;
+  slide.height = height;
+  slide.bounds = bounds;
+  return slide;
+}
+
 Band Gated(TissueGate* gate, Band band) {
   gate->Apply(&band);
   return band;
@@ -44,7 +52,7 @@ TEST(TissueGate, KeepsTissueOnly) {
       1, 1, 1, 1,   0, 0,
   };
   const PredictPlan plan = Raster(6, 4, 2);
-  TissueGate gate(&tissue, {0, 0, 12, 8}, plan);
+  TissueGate gate(&tissue, SlideOf(12, 8, {0, 0, 12, 8}), plan);
   ClassCounts counts;
   counts.Take(Gated(&gate, BandOf(0, 6, {labels.begin(), labels.begin() + 6})));
   counts.Take(Gated(&gate, BandOf(1, 6, {labels.begin() + 6, labels.end()})));
@@ -52,12 +60,12 @@ TEST(TissueGate, KeepsTissueOnly) {
   EXPECT_EQ(counts[1], 7);
   EXPECT_EQ(counts[2], 3);
   // Bounds cut the first column of pixels (centre 1) and the last row (centre 7).
-  TissueGate inner(&tissue, {2, 0, 10, 6}, plan);
+  TissueGate inner(&tissue, SlideOf(12, 8, {2, 0, 10, 6}), plan);
   ClassCounts bounded;
   bounded.Take(Gated(&inner, BandOf(0, 6, labels)));
   EXPECT_EQ(bounded[1], 3);
   EXPECT_EQ(bounded[2], 2);
-  TissueGate open(nullptr, {0, 0, 12, 8}, plan);
+  TissueGate open(nullptr, SlideOf(12, 8, {0, 0, 12, 8}), plan);
   ClassCounts all;
   all.Take(Gated(&open, BandOf(0, 6, labels)));
   EXPECT_EQ(all[0], 13);
@@ -69,12 +77,26 @@ TEST(TissueGate, CentresDecide) {
   core::Image picture(4, 1, 1);
   picture.row(0)[1] = 255;  // level 0: 3 to 6, centres 3 and 5
   const tiling::TissueMask tissue(picture, 12, 10);
-  TissueGate gate(&tissue, {0, 0, 12, 10}, Raster(6, 5, 2));
+  TissueGate gate(&tissue, SlideOf(12, 10, {0, 0, 12, 10}), Raster(6, 5, 2));
   Band band = BandOf(0, 6, {0, 1, 2, 3, 4, 5});
   band.probabilities = {10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 24, 25};  // two classes
   band = Gated(&gate, band);
   EXPECT_EQ(band.labels, (std::vector<uint8_t>{255, 1, 2, 255, 255, 255}));
   EXPECT_EQ(band.probabilities, (std::vector<uint8_t>{0, 11, 12, 0, 0, 0, 0, 21, 22, 0, 0, 0}));
+}
+
+// 5 x 3 level-0 pixels under pixels of 2: the centres 5 and 3 lie on the slide's edges.
+TEST(TissueGate, TheSlidesEdgeIsOfTheSlide) {
+  const std::vector<uint8_t> labels(6, 1);
+  const auto slide = SlideOf(5, 3, {0, 0, 5, 3});
+  TissueGate open(nullptr, slide, Raster(3, 2, 2));
+  EXPECT_EQ(Gated(&open, BandOf(0, 3, labels)).labels, labels);
+  core::Image picture(2, 1, 1);
+  picture.row(0)[1] = 255;  // 2.5 to the right edge
+  const tiling::TissueMask tissue(picture, 5, 3);
+  TissueGate gate(&tissue, slide, Raster(3, 2, 2));
+  EXPECT_EQ(Gated(&gate, BandOf(0, 3, labels)).labels,
+            (std::vector<uint8_t>{255, 1, 1, 255, 1, 1}));
 }
 
 const std::vector<ClassStyle> kStyles = {{"background", {0, 0, 0}, false},

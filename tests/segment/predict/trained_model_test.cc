@@ -60,16 +60,38 @@ TEST(TrainedModel, PredictsAndRefuses) {
     images[i] = FakeSlide::Tissue(0, static_cast<int64_t>(i % 3072), 0, 1);
   }
   std::vector<uint16_t> a(2 * 2 * 1024), b(a.size());
-  model.Predict(images.data(), 2, kOneProbability, a.data());
-  model.Predict(images.data(), 2, kOneProbability, b.data());
+  model.Predict(images.data(), 2, 32, kOneProbability, a.data());
+  model.Predict(images.data(), 2, 32, kOneProbability, b.data());
   EXPECT_EQ(a, b);
   for (size_t p = 0; p < 1024; ++p) EXPECT_NEAR(a[p] + a[1024 + p], kOneProbability, 1);
+
+  // Windows of another size than the crops: those of one size smaller, of one larger; none more
+  // than asked for is written.
+  for (const int64_t side : {16, 48}) {
+    const auto pixels = static_cast<size_t>(side * side);
+    std::vector<uint8_t> first(pixels * 3), both, swapped;
+    for (size_t i = 0; i < first.size(); ++i) first[i] = static_cast<uint8_t>(i * 7 % 251);
+    std::vector<uint8_t> second(first.rbegin(), first.rend());
+    both.insert(both.end(), first.begin(), first.end());
+    both.insert(both.end(), second.begin(), second.end());
+    swapped.insert(swapped.end(), second.begin(), second.end());
+    swapped.insert(swapped.end(), first.begin(), first.end());
+    std::vector<uint16_t> out(4 * pixels + 1, 7), other(out);
+    model.Predict(both.data(), 2, side, kOneProbability, out.data());
+    model.Predict(swapped.data(), 2, side, kOneProbability, other.data());
+    EXPECT_EQ(out.back(), 7);
+    for (size_t p = 0; p < pixels; ++p) {
+      EXPECT_NEAR(out[p] + out[pixels + p], kOneProbability, 1);
+      EXPECT_NEAR(out[p], other[2 * pixels + p], 1);
+      EXPECT_NEAR(out[2 * pixels + p], other[p], 1);
+    }
+  }
 
   // A real network through the pipeline: seams, measured.
   const auto slide =
       SlideOf(512, 512, [](int64_t x, int64_t y) { return (x / 40 + y / 40) % 2 ? 4 : 2; });
   const Network network = [&](const uint8_t* in, int64_t count, uint16_t* out) {
-    model.Predict(in, count, kOneProbability, out);
+    model.Predict(in, count, 32, kOneProbability, out);
   };
   MapOptions options;
   options.window = 32;
