@@ -125,7 +125,7 @@ class Report {
       const int of = c < Classes() ? c : -1;
       if (of == background_ && of >= 0) continue;
       const std::string name =
-          of < 0 ? "mean of foreground" : result_.classes[static_cast<size_t>(c)];
+          of < 0 ? "mean of " + MeanOf(background_) : result_.classes[static_cast<size_t>(c)];
       if (of < 0 && rows.size() == 2) break;  // one foreground class: the mean is the class
       std::vector<std::string> macro = {name, "by patient, then mean"}, micro = {name, "all"};
       for (const SegmentationMeasure& measure : eval::Measures()) {

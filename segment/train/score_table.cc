@@ -105,6 +105,8 @@ std::string ScoreText(double value, int decimals) {
   return std::isnan(value) ? std::string("n/a") : fmt::format("{:.{}f}", value, decimals);
 }
 
+std::string MeanOf(int64_t background) { return background < 0 ? "all classes" : "foreground"; }
+
 std::string DistanceUnit(const SegmentResult& result) { return result.mpp > 0 ? "um" : "px"; }
 
 std::string ScoresCsv(const SegmentResult& result) {
@@ -167,8 +169,8 @@ std::string ScoreSummary(const SegmentResult& result) {
   for (const auto& column : columns) text += fmt::format(" {:>9}", column.second);
   for (int c = 0; c <= classes; ++c) {
     const int of = c < classes ? c : -1;
-    text += fmt::format("\n{:<16}",
-                        of < 0 ? "foreground mean" : result.classes[static_cast<size_t>(c)]);
+    text += fmt::format("\n{:<19}", of < 0 ? "mean of " + MeanOf(background)
+                                           : result.classes[static_cast<size_t>(c)]);
     for (const auto& column : columns) {
       const SegmentationMeasure& measure = eval::FindMeasure(column.first);
       text += fmt::format(" {:>9}", ScoreText(eval::Macro(measure, patients, of, background),

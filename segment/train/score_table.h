@@ -2,6 +2,7 @@
 // The scores of one model as files and as text. Torch-free.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,8 @@ namespace eosin::segment {
 
 // "0.8512", "n/a".
 std::string ScoreText(double value, int decimals = 4);
+// What a mean over classes is of: "foreground", or "all classes" where background is -1.
+std::string MeanOf(int64_t background);
 // "um" or "px".
 std::string DistanceUnit(const SegmentResult& result);
 

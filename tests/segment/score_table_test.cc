@@ -144,7 +144,7 @@ TEST_F(ScoreTableTest, ConfusionAndSummary) {
   EXPECT_EQ(table.rows[0][2], std::to_string(all.count(0, 1)));
   const std::string summary = ScoreSummary(result_);
   EXPECT_THAT(summary, ::testing::HasSubstr("HD95,um"));
-  EXPECT_THAT(summary, ::testing::HasSubstr("foreground mean"));
+  EXPECT_THAT(summary, ::testing::HasSubstr("mean of foreground"));
   EXPECT_EQ(ScoreText(std::nan("")), "n/a");
 }
 

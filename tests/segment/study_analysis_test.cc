@@ -143,6 +143,33 @@ TEST(Analysis, FoldsDifferencesAreTold) {
   EXPECT_THAT(ScopeSentence(study.plan, analysis), ::testing::HasSubstr("+0.080, +0.020"));
 }
 
+// In made studies calling every pixel foreground scores what the first job does: the truth of a
+// patient is d pixels of foreground and 2 (1e6 - d) of background.
+TEST(Analysis, TellsWhatAConstantScores) {
+  const MadeStudy study(TwoArms(6), 2, [](const Job& job, int p) {
+    return 400.0 + 100 * p + (job.arm.name == "ssl" ? 80 : 0);
+  });
+  const Analysis analysis = study.Run();
+  EXPECT_EQ(analysis.constant.label, 1);
+  EXPECT_NEAR(analysis.constant.score, 0.45, 1e-9);
+  const std::string words = ConstantSentence(study.options, study.plan, analysis);
+  EXPECT_THAT(words, ::testing::HasSubstr("Calling every pixel foreground would score 0.450 Dice"));
+  EXPECT_THAT(words, ::testing::Not(::testing::HasSubstr("ssl")));
+  EXPECT_THAT(analysis.verdict_sentence, ::testing::Not(::testing::HasSubstr("neither arm")));
+  // A truth in which the first class matters too: half of two classes at best.
+  StudyOptions both = TwoArms(6);
+  both.segment.data.background = -1;
+  const MadeStudy half(both, 2, [](const Job& job, int p) {
+    return 400.0 + 100 * p - (job.arm.name == "ssl" ? 80 : 0);
+  });
+  const Analysis weak = half.Run();
+  EXPECT_EQ(weak.constant.label, 0);
+  // Patients .4 and .5: background is 1.2 of 1.6 and 1 of 1.5 pixels.
+  EXPECT_NEAR(weak.constant.score, (2.4 / 2.8 + 2 / 2.5) / 4, 1e-9);
+  EXPECT_THAT(weak.verdict_sentence, ::testing::HasSubstr("But neither arm is better than calling "
+                                                          "every pixel background (0.414)"));
+}
+
 TEST(Analysis, WithoutANoiseFloorNothingIsShown) {
   StudyOptions options = TwoArms(6);
   options.repeats = 0;

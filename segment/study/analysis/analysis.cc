@@ -131,10 +131,11 @@ Analysis Analyze(const StudyOptions& options, const StudyPlan& plan, const Resul
   }
   CompareAll(options, primary, &analysis);
   analysis.floor = MeasureFloor(options, plan, results, primary.metric);
+  analysis.constant = ScoreConstant(options, plan, results, primary.metric);
   analysis.savings = FindSavings(options, analysis, plan, primary.metric);
   analysis.transfer = MeasureTransfer(options, plan, results);
   analysis.drift = CollectDrift(plan, results);
-  JudgeStudy(plan, primary, &analysis);
+  JudgeStudy(options, plan, primary, &analysis);
   return analysis;
 }
 

@@ -42,6 +42,9 @@ struct Cell {
   double micro_dice = 0.0, micro_iou = 0.0;  // all pixels pooled, mean over seeds
   double last_dice = 0.0;                    // the last checkpoint instead of the best
 
+  const core::Interval& interval(eval::Metric metric) const {
+    return metric == eval::Metric::kIou ? iou_interval : dice_interval;
+  }
   const core::SeedPatientTable& table(eval::Metric metric) const {
     return metric == eval::Metric::kIou ? iou : dice;
   }
@@ -72,6 +75,12 @@ struct NoiseFloor {
   std::string run;         // which was repeated
 };
 
+// What calling every test pixel one class scores: the best such class, by the primary metric.
+struct ConstantScore {
+  int64_t label = -1;  // -1: not known yet
+  double score = 0;    // macro over patients, as arms are scored
+};
+
 // How far an arm's backbone moved, mean over seeds and folds of one level.
 struct ArmDrift {
   std::string arm;
@@ -87,6 +96,7 @@ struct Analysis {
   std::vector<Comparison> comparisons;  // the primary first; without the control
   std::optional<Comparison> control;    // random_again - random
   NoiseFloor floor;
+  ConstantScore constant;
   std::vector<LabelSaving> savings;
   std::vector<TransferRow> transfer;
   std::vector<ArmDrift> drift;
@@ -108,13 +118,20 @@ std::vector<Cell> MakeCells(const StudyOptions& options, const StudyPlan& plan,
                             const Results& results);
 NoiseFloor MeasureFloor(const StudyOptions& options, const StudyPlan& plan, const Results& results,
                         eval::Metric metric);
+ConstantScore ScoreConstant(const StudyOptions& options, const StudyPlan& plan,
+                            const Results& results, eval::Metric metric);
 std::vector<ArmDrift> CollectDrift(const StudyPlan& plan, const Results& results);
-void JudgeStudy(const StudyPlan& plan, const PrimaryComparison& primary, Analysis* analysis);
+void JudgeStudy(const StudyOptions& options, const StudyPlan& plan,
+                const PrimaryComparison& primary, Analysis* analysis);
 // In one sentence: "ssl against random: no difference, ...".
 std::string ControlSentence(const Comparison& control);
 // Which training sets and encoders the intervals speak of; what the folds differ by.
 std::string ScopeSentence(const StudyPlan& plan, const Analysis& analysis);
 std::string FloorSentence(const NoiseFloor& floor, eval::Metric metric);
+
+// The constant's score and the arms that stay below it; empty where it is not known yet.
+std::string ConstantSentence(const StudyOptions& options, const StudyPlan& plan,
+                             const Analysis& analysis);
 
 // How tables call an arm.
 std::string ArmLabel(const StudyPlan& plan, const std::string& name);

@@ -59,6 +59,34 @@ NoiseFloor MeasureFloor(const StudyOptions& options, const StudyPlan& plan, cons
   return floor;
 }
 
+ConstantScore ScoreConstant(const StudyOptions& options, const StudyPlan& plan,
+                            const Results& results, eval::Metric metric) {
+  std::map<int64_t, const SegmentResult*> by_fold;
+  for (size_t i = 0; i < plan.jobs.size(); ++i) {
+    const Job& job = plan.jobs[i];
+    if (job.role == JobRole::kMain && results[i]) by_fold.try_emplace(job.fold, &*results[i]);
+  }
+  ConstantScore best;
+  if (by_fold.size() < plan.splits.size()) return best;
+  const int classes = static_cast<int>(options.segment.data.classes.size());
+  for (int label = 0; label < classes; ++label) {
+    std::vector<eval::ImageScores> images;
+    for (const auto& [fold, result] : by_fold) {
+      for (eval::ImageScores image : result->test) {  // its truth, all predicted as `label`
+        eval::ConfusionMatrix counts(classes);
+        for (int t = 0; t < classes; ++t) counts.AddCount(t, label, image.counts.truth_total(t));
+        image.counts = counts;
+        images.push_back(std::move(image));
+      }
+    }
+    const double score = eval::MacroScore(eval::PoolByPatient(images), metric, -1,
+                                          static_cast<int>(options.segment.data.background));
+    if (std::isnan(score) || (best.label >= 0 && score <= best.score)) continue;
+    best = {label, score};
+  }
+  return best;
+}
+
 std::vector<ArmDrift> CollectDrift(const StudyPlan& plan, const Results& results) {
   std::vector<ArmDrift> all;
   for (const LabelLevel& level : plan.levels) {
@@ -100,6 +128,23 @@ std::string FloorSentence(const NoiseFloor& floor, eval::Metric metric) {
       "repeat{}): smaller differences are noise of the machine.",
       floor.run, floor.difference, metric == eval::Metric::kIou ? "IoU" : "Dice", floor.repeats,
       floor.repeats == 1 ? "" : "s");
+}
+
+std::string ConstantSentence(const StudyOptions& options, const StudyPlan& plan,
+                             const Analysis& analysis) {
+  if (analysis.constant.label < 0) return "";
+  const eval::Metric metric = ParsePrimary(options.primary).metric;
+  std::vector<std::string> below;
+  for (const Cell& cell : analysis.cells) {
+    if (cell.arm == kControlArm || cell.interval(metric).estimate > analysis.constant.score)
+      continue;
+    below.push_back(fmt::format("{} with {}", ArmLabel(plan, cell.arm), cell.level.Label()));
+  }
+  const auto& name = options.segment.data.classes[static_cast<size_t>(analysis.constant.label)];
+  return fmt::format(
+      "Calling every pixel {} would score {:.3f} {}; {}.", name, analysis.constant.score,
+      metric == eval::Metric::kIou ? "IoU" : "Dice",
+      below.empty() ? "all arms lie above" : fmt::format("no better: {}", fmt::join(below, ", ")));
 }
 
 std::string ScopeSentence(const StudyPlan& plan, const Analysis& analysis) {

@@ -40,6 +40,21 @@ std::string NeededSentence(const core::NeededSize& needed, const Comparison& c) 
                      100 * kPower, ways);
 }
 
+// What must be said when neither arm has learnt to segment.
+std::string WeakSentence(const StudyOptions& options, const Comparison& c,
+                         const Analysis& analysis) {
+  if (analysis.constant.label < 0) return "";
+  for (const Cell& cell : analysis.cells) {
+    if (cell.level != c.level || (cell.arm != c.arm_a && cell.arm != c.arm_b)) continue;
+    if (cell.interval(c.metric).estimate > analysis.constant.score) return "";
+  }
+  return fmt::format(
+      " But neither arm is better than calling every pixel {} ({:.3f}): at this budget they have "
+      "not learnt to segment.",
+      options.segment.data.classes[static_cast<size_t>(analysis.constant.label)],
+      analysis.constant.score);
+}
+
 }  // namespace
 
 std::string ArmLabel(const StudyPlan& plan, const std::string& name) {
@@ -47,7 +62,8 @@ std::string ArmLabel(const StudyPlan& plan, const std::string& name) {
   return arm ? arm->label : name;
 }
 
-void JudgeStudy(const StudyPlan& plan, const PrimaryComparison& primary, Analysis* analysis) {
+void JudgeStudy(const StudyOptions& options, const StudyPlan& plan,
+                const PrimaryComparison& primary, Analysis* analysis) {
   analysis->verdict = VerdictKind::kNoVerdict;
   for (const std::string& name : {primary.arm_a, primary.arm_b}) {
     const Arm* arm = FindArm(plan, name);
@@ -104,6 +120,7 @@ void JudgeStudy(const StudyPlan& plan, const PrimaryComparison& primary, Analysi
           "{} is better than {}: {}, {} (exact sign-flip over {} seeds, p = {:.3g}).",
           ArmLabel(plan, positive ? c.arm_a : c.arm_b),
           ArmLabel(plan, positive ? c.arm_b : c.arm_a), difference, patients, seeds, c.p);
+      analysis->verdict_sentence += WeakSentence(options, c, *analysis);
       return;
     }
     case core::Claim::kNotShown:
@@ -111,6 +128,7 @@ void JudgeStudy(const StudyPlan& plan, const PrimaryComparison& primary, Analysi
       analysis->verdict_sentence =
           fmt::format("Not shown: {}, {} (exact sign-flip over {} seeds, p = {:.3g}).", difference,
                       patients, seeds, c.p);
+      analysis->verdict_sentence += WeakSentence(options, c, *analysis);
       if (c.p < 0.05 && c.interval.Excludes(0)) {
         analysis->verdict_sentence +=
             measured ? fmt::format(" The difference is no larger than the noise floor, {:.4f}.",

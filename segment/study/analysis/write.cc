@@ -8,6 +8,7 @@
 #include "core/base/hash.h"
 #include "core/formats/csv.h"
 #include "segment/study/analysis/analysis.h"
+#include "segment/train/score_table.h"
 
 namespace eosin::segment {
 namespace {
@@ -182,6 +183,12 @@ std::string StudyJson(const StudyOptions& options, const StudyPlan& plan, const 
         {"identical", analysis.floor.identical},
         {"difference", analysis.floor.difference},
         {"run", analysis.floor.run}}},
+      {"constant_prediction",
+       analysis.constant.label < 0
+           ? Json(nullptr)
+           : Json{{"class",
+                   options.segment.data.classes[static_cast<size_t>(analysis.constant.label)]},
+                  {"score", analysis.constant.score}}},
       {"control", analysis.control ? ComparisonJson(*analysis.control) : Json(nullptr)},
       {"arms", ArmsJson(plan)},
       {"tuning", tuned},
@@ -275,14 +282,17 @@ std::string Summary(const StudyOptions& options, const StudyPlan& plan, const An
   if (!options.note.empty()) text += fmt::format("**Note: {}**\n\n", options.note);
   text += fmt::format("**{}**\n\n", analysis.verdict_sentence);
   text += fmt::format(
-      "Scores are per patient (macro over {} test patients, {} images), mean over foreground "
-      "classes and {} seed(s), best checkpoint by validation Dice; 95 % intervals by a crossed "
+      "Scores are per patient (macro over {} test patients, {} images), mean over {} and "
+      "{} seed(s), best checkpoint by validation Dice; 95 % intervals by a crossed "
       "bootstrap over patients and seeds, widened to Student's width.\n\n",
-      analysis.test_patients, analysis.test_images, options.seeds);
+      analysis.test_patients, analysis.test_images, MeanOf(options.segment.data.background),
+      options.seeds);
   text += ScoreTable(plan, analysis) + "\n" + DifferenceTable(plan, analysis) + "\n";
   text += ScopeSentence(plan, analysis) + "\n\n";
   text += "Noise floor: " + FloorSentence(analysis.floor, ParsePrimary(options.primary).metric) +
           "\n\n";
+  const std::string constant = ConstantSentence(options, plan, analysis);
+  if (!constant.empty()) text += constant + "\n\n";
   if (analysis.control) text += "A/A control: " + ControlSentence(*analysis.control) + "\n\n";
   for (const LabelSaving& saving : analysis.savings) {
     text += fmt::format("{} reaches {}'s {} with the most labels ({:.3f}) with {}.\n\n",

@@ -11,6 +11,7 @@
 #include "core/report/svg.h"
 #include "core/stats/summary.h"
 #include "segment/study/report/report_parts.h"
+#include "segment/train/score_table.h"
 
 namespace eosin::segment {
 namespace {
@@ -226,7 +227,7 @@ void AddScores(const ReportInput& in, core::HtmlPage* page) {
       return fmt::format("{} [{}, {}]", ReportNumber(i.estimate), ReportNumber(i.low),
                          ReportNumber(i.high));
     };
-    const std::string mean = "mean of foreground";
+    const std::string mean = "mean of " + MeanOf(in.options.segment.data.background);
     add(mean, "Dice", [&](const Cell& c) { return with_interval(c.dice_interval); });
     add(mean, "IoU", [&](const Cell& c) { return with_interval(c.iou_interval); });
     add(mean, "Dice, sd over seeds", [](const Cell& c) { return ReportNumber(c.dice_sd); });

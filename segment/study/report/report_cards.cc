@@ -49,6 +49,10 @@ void AddSureness(const ReportInput& in, core::HtmlPage* page) {
         "**A/A control.** Not run: add `random_again` to study.arms to compare random with itself "
         "under other heads.");
   }
+  if (const std::string constant = ConstantSentence(in.options, in.plan, analysis);
+      !constant.empty()) {
+    items.push_back("**Constant.** " + constant);
+  }
   if (!analysis.comparisons.empty() && analysis.comparisons.front().primary) {
     items.push_back("**Spread.** " + SpreadSentence(analysis.comparisons.front()));
   }
