@@ -139,8 +139,8 @@ void CheckEncoders(const StudySetup& setup, const segment::MaskDataset& data,
     std::set<std::string> seen;
     for (const segment::Arm& arm : segment::ResolveArms(setup.study, fold)) {
       if (!fs::is_regular_file(arm.init) || !seen.insert(arm.init).second) continue;
-      const auto found =
-          CheckGivenEncoder(setup, data, splits[k], arm.init, folder / (arm.name + "_leaks.json"));
+      const auto found = CheckGivenEncoder(setup, data, splits[k], arm.init,
+                                           folder / ("given_" + arm.name + "_leaks.json"));
       if (found) add(*found);
       if (!found && arm.name.rfind("ssl", 0) == 0) {
         core::LogWarning(arm.init +
