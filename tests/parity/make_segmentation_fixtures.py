@@ -45,10 +45,13 @@ def networks():
         with torch.no_grad():
             result[f"{name}.out"] = net(x)[:, :, ::5, ::5].clone()
             result[f"{name}.layer4"] = net.encoder(x)[5][:1, ::64].clone()
-    # One training step's forward and backward: batch statistics, gradients of both branches.
+    # One training step's forward and backward: batch statistics, gradients of both branches. In
+    # float64: in float32 one ReLU on the other side of 0 moves the stem's gradient by 5e-4, and
+    # which side it is depends on the CPU's kernels.
     net = formula.fill(smp.DeepLabV3Plus("resnet18", encoder_weights=None, decoder_aspp_dropout=0.0,
-                                         decoder_atrous_rates=(2, 4, 6), classes=3)).train()
-    loss = net(formula.image((4, 3, 64, 64))).square().mean()
+                                         decoder_atrous_rates=(2, 4, 6), classes=3)
+                       ).double().train()
+    loss = net(formula.image((4, 3, 64, 64)).double()).square().mean()
     loss.backward()
     result["train.loss"] = loss.detach().reshape(1)
     result["train.stem_grad"] = net.encoder.conv1.weight.grad[:4].clone()
@@ -56,7 +59,7 @@ def networks():
     result["train.pool_mean"] = net.decoder.aspp[0].convs[4][2].running_mean[:32].clone()
     for name, tensor in result.items():
         print(f"{name:20} {tuple(tensor.shape)} max {tensor.abs().max():.4g}")
-    save_file({k: v.contiguous() for k, v in result.items()}, OUT / "networks.safetensors")
+    save_file({k: v.float().contiguous() for k, v in result.items()}, OUT / "networks.safetensors")
 
 
 def lovasz_class(p, truth):

@@ -34,9 +34,10 @@ def networks():
             result[f"{arch}.logits"] = net(x)
             result[f"{arch}.features"] = y.mean((2, 3))
 
-    # One training step's forward and backward: batch statistics and gradients.
-    net = formula.fill(torchvision.models.resnet18(num_classes=10)).train()
-    loss = net(formula.image((4, 3, 64, 64))).square().mean()
+    # One training step's forward and backward: batch statistics and gradients, in float64, because
+    # in float32 a ReLU at 0 takes another side on another CPU.
+    net = formula.fill(torchvision.models.resnet18(num_classes=10)).double().train()
+    loss = net(formula.image((4, 3, 64, 64)).double()).square().mean()
     loss.backward()
     result["train.loss"] = loss.detach().reshape(1)
     result["train.conv1_grad"] = net.conv1.weight.grad[:8].clone()
@@ -55,7 +56,7 @@ def networks():
     result["deeplab.layer4"] = feats["out"][:1, ::64].clone()
     for name, tensor in result.items():
         print(f"{name:24} {tuple(tensor.shape)} max {tensor.abs().max():.4g}")
-    save_file({k: v.contiguous() for k, v in result.items()}, OUT / "networks.safetensors")
+    save_file({k: v.float().contiguous() for k, v in result.items()}, OUT / "networks.safetensors")
 
 
 def values():
