@@ -142,9 +142,12 @@ NeededSize SizeForPower(const CrossedVariance& components, double effect, double
   };
   needed.seeds = first(std::max(components.seeds + 1, least_seeds), kMaxNeededSeeds,
                        [&](int n) { return enough(n, components.patients); });
-  needed.patients = first(components.patients + 1, kMaxNeededPatients, [&](int n) {
-    return enough(std::max(components.seeds, least_seeds), n);
-  });
+  auto patients_at = [&](int seeds) {
+    return first(components.patients + 1, kMaxNeededPatients,
+                 [&](int n) { return enough(seeds, n); });
+  };
+  needed.patients = patients_at(std::max(components.seeds, least_seeds));
+  needed.patients_at_most_seeds = patients_at(std::max(components.seeds, kMaxNeededSeeds));
   return needed;
 }
 

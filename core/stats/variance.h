@@ -30,14 +30,16 @@ struct MeanVariance {
 };
 MeanVariance VarianceAt(const CrossedVariance& components, int seeds, int patients);
 
-struct NeededSize {
-  int seeds = 0;     // at the patients of the table; 0 = no number up to kMaxSeeds is enough
-  int patients = 0;  // at the seeds of the table; 0 = no number up to kMaxPatients is enough
-};
 inline constexpr int kMaxNeededSeeds = 20;  // the most that the exact test is run with
 inline constexpr int kMaxNeededPatients = 100000;
+struct NeededSize {                // 0 = no number up to the most is enough
+  int seeds = 0;                   // at the patients of the table
+  int patients = 0;                // at the seeds of the table
+  int patients_at_most_seeds = 0;  // at kMaxNeededSeeds
+};
 
-// The smallest S > the table's (and >= `least_seeds`), or P > the table's, whose
+// The smallest S > the table's (and >= `least_seeds`), or P > the table's (also at the most seeds),
+// whose
 //   |effect| >= (t(.975, df) + t(power, df)) sqrt(seed / S + patient / P + cell / (S P)),
 // the usual normal-theory formula for a two-sided test at .05, with the variance of two crossed
 // random factors and Satterthwaite's df (Westfall, Kenny and Judd, J. Exp. Psychol. Gen. 143

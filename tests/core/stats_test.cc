@@ -256,6 +256,14 @@ TEST(Variance, SizeForPower) {
   EXPECT_EQ(patients.seeds, 0);
   EXPECT_NEAR(patients.patients, 10, 1);
   EXPECT_EQ(SizeForPower(v, 0, 0.8, 6).patients, 0);
+  // The GlaS study of docs/study.md: neither alone is enough, both are. At 20 seeds
+  // seed / 20 = 1.94e-5 of (.0134 / 2.9)^2 = 2.1e-5 is taken; patient + cell / 20 over the rest.
+  v = {.seeds = 6, .patients = 16, .seed = 3.893e-4, .patient = 4.597e-4, .cell = 4.039e-3};
+  const NeededSize both = SizeForPower(v, 0.013359, 0.8, 6);
+  EXPECT_EQ(both.seeds, 0);
+  EXPECT_EQ(both.patients, 0);
+  EXPECT_GT(both.patients_at_most_seeds, 200);
+  EXPECT_LT(both.patients_at_most_seeds, 2000);
 }
 
 TEST(Variance, NeededSizesLieBeyondWhatThereIs) {

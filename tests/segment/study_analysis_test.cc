@@ -221,6 +221,21 @@ TEST(Analysis, NotShownSaysWhatWouldBeNeeded) {
   EXPECT_THAT(analysis.verdict_sentence, ::testing::HasSubstr("80 % power"));
 }
 
+TEST(Analysis, WhereNeitherSeedsNorPatientsAloneAreEnoughBothAreNamed) {
+  const MadeStudy study(TwoArms(6), 8, [](const Job& job, int p) {
+    if (job.arm.name != "ssl") return 500.0;
+    return 500 + 20 + (job.seed % 2 == 0 ? 24.0 : -24.0) + (p % 2 == 0 ? 60.0 : -60.0);
+  });
+  const Analysis analysis = study.Run();
+  EXPECT_EQ(analysis.verdict, VerdictKind::kNotShown) << analysis.verdict_sentence;
+  EXPECT_EQ(analysis.needed.seeds, 0);
+  EXPECT_EQ(analysis.needed.patients, 0);
+  EXPECT_THAT(
+      analysis.verdict_sentence,
+      ::testing::ContainsRegex("would take about [0-9]+ patients with 20 seeds; 20 seeds on these "
+                               "patients or 100000 patients with 6 seeds would not do\\."));
+}
+
 TEST(Analysis, TheNoiseFloorHoldsBackSmallerDifferences) {
   StudyOptions options = TwoArms(6);
   options.repeats = 1;

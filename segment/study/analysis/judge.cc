@@ -19,25 +19,35 @@ const Arm* FindArm(const StudyPlan& plan, const std::string& name) {
 
 // "To show a difference of this size ... would take about 14 seeds or 25 patients."
 std::string NeededSentence(const core::NeededSize& needed, const Comparison& c) {
-  std::string ways;
-  if (needed.seeds > 0) ways = fmt::format("about {} seeds on these patients", needed.seeds);
+  const size_t seeds = std::max<size_t>(c.by_seed.size(), core::kSeedsForVerdict);
+  std::vector<std::string> ways, not_enough;
+  if (needed.seeds > 0) {
+    ways.push_back(fmt::format("about {} seeds on these patients", needed.seeds));
+  } else {
+    not_enough.push_back(fmt::format("{} seeds on these patients", core::kMaxNeededSeeds));
+  }
   if (needed.patients > 0) {
-    ways +=
-        fmt::format("{}about {} patients with {} seeds", ways.empty() ? "" : ", or ",
-                    needed.patients, std::max<size_t>(c.by_seed.size(), core::kSeedsForVerdict));
+    ways.push_back(fmt::format("about {} patients with {} seeds", needed.patients, seeds));
+  } else {
+    not_enough.push_back(fmt::format("{} patients with {} seeds", core::kMaxNeededPatients, seeds));
+  }
+  if (ways.empty() && needed.patients_at_most_seeds > 0) {
+    ways.push_back(fmt::format("about {} patients with {} seeds", needed.patients_at_most_seeds,
+                               core::kMaxNeededSeeds));
   }
   if (ways.empty()) {
     return fmt::format(
-        " A difference as small as this one ({:+.3f}) would take more than {} seeds and more than "
-        "{} patients: nothing that can be had.",
-        c.interval.estimate, core::kMaxNeededSeeds, core::kMaxNeededPatients);
+        " A difference as small as this one would not be shown with {:.0f} % power by {} seeds and "
+        "{} patients either.",
+        100 * kPower, core::kMaxNeededSeeds, core::kMaxNeededPatients);
   }
-  if (needed.seeds == 0) {
-    ways +=
-        fmt::format("; {} seeds, the most that a study takes, would not do", core::kMaxNeededSeeds);
+  std::string sentence =
+      fmt::format(" To show a difference of this size with {:.0f} % power would take {}",
+                  100 * kPower, fmt::join(ways, ", or "));
+  if (!not_enough.empty()) {
+    sentence += fmt::format("; {} would not do", fmt::join(not_enough, " or "));
   }
-  return fmt::format(" To show a difference of this size with {:.0f} % power would take {}.",
-                     100 * kPower, ways);
+  return sentence + ".";
 }
 
 // What must be said when neither arm has learnt to segment.

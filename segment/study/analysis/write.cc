@@ -176,8 +176,10 @@ std::string StudyJson(const StudyOptions& options, const StudyPlan& plan, const 
       {"classes", options.segment.data.classes},
       {"needed_for_80_percent_power",
        {{"seeds", analysis.needed.seeds > 0 ? Json(analysis.needed.seeds) : Json(nullptr)},
-        {"patients",
-         analysis.needed.patients > 0 ? Json(analysis.needed.patients) : Json(nullptr)}}},
+        {"patients", analysis.needed.patients > 0 ? Json(analysis.needed.patients) : Json(nullptr)},
+        {fmt::format("patients_at_{}_seeds", core::kMaxNeededSeeds),
+         analysis.needed.patients_at_most_seeds > 0 ? Json(analysis.needed.patients_at_most_seeds)
+                                                    : Json(nullptr)}}},
       {"noise_floor",
        {{"repeats", analysis.floor.repeats},
         {"identical", analysis.floor.identical},
