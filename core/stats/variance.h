@@ -38,8 +38,7 @@ struct NeededSize {                // 0 = no number up to the most is enough
   int patients_at_most_seeds = 0;  // at kMaxNeededSeeds
 };
 
-// The smallest S > the table's (and >= `least_seeds`), or P > the table's (also at the most seeds),
-// whose
+// The smallest S > the table's (and >= `least_seeds`), or P > the table's, whose
 //   |effect| >= (t(.975, df) + t(power, df)) sqrt(seed / S + patient / P + cell / (S P)),
 // the usual normal-theory formula for a two-sided test at .05, with the variance of two crossed
 // random factors and Satterthwaite's df (Westfall, Kenny and Judd, J. Exp. Psychol. Gen. 143

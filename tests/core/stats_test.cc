@@ -262,8 +262,13 @@ TEST(Variance, SizeForPower) {
   const NeededSize both = SizeForPower(v, 0.013359, 0.8, 6);
   EXPECT_EQ(both.seeds, 0);
   EXPECT_EQ(both.patients, 0);
-  EXPECT_GT(both.patients_at_most_seeds, 200);
-  EXPECT_LT(both.patients_at_most_seeds, 2000);
+  const auto enough = [&](int patients) {
+    const MeanVariance at = VarianceAt(v, kMaxNeededSeeds, patients);
+    const double t = StudentQuantile(0.975, at.degrees) + StudentQuantile(0.8, at.degrees);
+    return 0.013359 >= t * std::sqrt(at.variance);
+  };
+  EXPECT_TRUE(enough(both.patients_at_most_seeds));
+  EXPECT_FALSE(enough(both.patients_at_most_seeds - 1));
 }
 
 TEST(Variance, NeededSizesLieBeyondWhatThereIs) {

@@ -228,6 +228,22 @@ TEST_F(StudyTest, TilesOfHeldOutPatientsAreNeverPretrainedOn) {
   const Outcome alone = RunEosin(Start("alone", with(temp_ / "all" / "encoder.safetensors")));
   EXPECT_EQ(alone.exit_code, 0) << alone.output;
   EXPECT_THAT(alone.output, ::testing::HasSubstr("is not known here"));
+  // Nor of one whose pictures are not all there any more, in any arm.
+  core::MakeFolder(temp_ / "gone");
+  fs::copy_file(encoder, temp_ / "gone" / "encoder.safetensors");
+  fs::copy_file(encoder.parent_path() / "config.toml", temp_ / "gone" / "config.toml");
+  core::WriteFileAtomic(temp_ / "gone" / "images.txt",
+                        core::ReadFile(encoder.parent_path() / "images.txt") + "p9/gone.png\n");
+  std::vector<std::string> words = given;
+  words.push_back("study.arms=random,mine=" + (temp_ / "gone" / "encoder.safetensors").string());
+  words.push_back("study.primary=mine-random@0.5:dice");
+  const Outcome gone = RunEosin(Start("gone-run", words));
+  EXPECT_EQ(gone.exit_code, 0) << gone.output;
+  EXPECT_THAT(
+      gone.output,
+      ::testing::HasSubstr(fmt::format(
+          "is not known here (of the {} pictures in its images.txt only {} are still there)",
+          2 * train + 1, 2 * train)));
   fs::copy_file(encoder.parent_path() / "config.toml", temp_ / "all" / "config.toml");
   refused("all-tiles", with(temp_ / "all" / "encoder.safetensors"), "hint:");
 }

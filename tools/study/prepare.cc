@@ -132,6 +132,7 @@ void CheckEncoders(const StudySetup& setup, const segment::MaskDataset& data,
     leaks->blank_tiles += found.blank_tiles;
     leaks->closest = std::max(leaks->closest, found.closest);
   };
+  std::set<std::string> unknown;
   for (size_t k = 0; k < splits.size(); ++k) {
     const auto fold = static_cast<int64_t>(k);
     const fs::path folder = FoldFolder(run, setup.study, fold);
@@ -139,13 +140,16 @@ void CheckEncoders(const StudySetup& setup, const segment::MaskDataset& data,
     std::set<std::string> seen;
     for (const segment::Arm& arm : segment::ResolveArms(setup.study, fold)) {
       if (!fs::is_regular_file(arm.init) || !seen.insert(arm.init).second) continue;
+      std::string why;
       const auto found = CheckGivenEncoder(setup, data, splits[k], arm.init,
-                                           folder / ("given_" + arm.name + "_leaks.json"));
+                                           folder / ("given_" + arm.name + "_leaks.json"), &why);
       if (found) add(*found);
-      if (!found && arm.name.rfind("ssl", 0) == 0) {
-        core::LogWarning(arm.init +
-                         ": what it was pretrained on is not known here, so nobody has "
-                         "checked that it has not seen the test patients");
+      const bool imagenet = arm.name.rfind("imagenet", 0) == 0;  // has no slides
+      if (!found && !imagenet && unknown.insert(arm.init).second) {
+        core::LogWarning(
+            fmt::format("{}: what it was pretrained on is not known here ({}), so nobody has "
+                        "checked that it has not seen the test patients",
+                        arm.init, why));
       }
     }
   }

@@ -216,11 +216,14 @@ SslTiles OpenTrainTiles(const StudySetup& setup, const segment::MaskDataset& dat
   return ssl;
 }
 
-// Those of the run of eosin pretrain that an encoder lies in, as far as its config.toml and the
-// data are still there.
-std::optional<SslTiles> TilesOfEncoder(const fs::path& encoder) {
+// Those of the run of eosin pretrain that an encoder lies in; nothing, and why, where its
+// config.toml or any of the pictures it lists is not there any more.
+std::optional<SslTiles> TilesOfEncoder(const fs::path& encoder, std::string* why) {
   const fs::path config = encoder.parent_path() / "config.toml";
-  if (!fs::exists(config)) return std::nullopt;
+  if (!fs::exists(config)) {
+    *why = "no config.toml of eosin pretrain lies beside it";
+    return std::nullopt;
+  }
   try {
     SslTiles ssl;
     ssl.source = pretrain::OpenData(pretrain::ReadOptions("", config.string(), {}));
@@ -232,12 +235,20 @@ std::optional<SslTiles> TilesOfEncoder(const fs::path& encoder) {
       for (int64_t i = 0; i < ssl.source->size(); ++i) {
         if (names.contains(ssl.source->name(i))) kept.push_back(i);
       }
+      if (kept.size() < names.size()) {
+        *why = fmt::format("of the {} pictures in its {} only {} are still there", names.size(),
+                           kNames, kept.size());
+        return std::nullopt;
+      }
       ssl.source = engine::SelectImages(std::move(ssl.source), std::move(kept));
     }
     ssl.tiles = ssl.source->size();
     ssl.key = Key(core::Sha256File(encoder), *ssl.source);
     return ssl;
-  } catch (const core::Error&) {
+  } catch (const core::InterruptedError&) {
+    throw;
+  } catch (const core::Error& error) {
+    *why = fmt::format("its config.toml: {}", error.what());
     return std::nullopt;
   }
 }
@@ -338,8 +349,9 @@ segment::LeakFacts CheckPretrainingTiles(const StudySetup& setup, const segment:
 std::optional<segment::LeakFacts> CheckGivenEncoder(const StudySetup& setup,
                                                     const segment::MaskDataset& data,
                                                     const segment::ImageSplit& split,
-                                                    const fs::path& encoder, const fs::path& path) {
-  const std::optional<SslTiles> ssl = TilesOfEncoder(encoder);
+                                                    const fs::path& encoder, const fs::path& path,
+                                                    std::string* why) {
+  const std::optional<SslTiles> ssl = TilesOfEncoder(encoder, why);
   if (!ssl) return std::nullopt;
   return CheckTiles(setup, data, split, *ssl, path, false);
 }

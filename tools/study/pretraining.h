@@ -26,13 +26,11 @@ segment::LeakFacts CheckPretrainingTiles(const StudySetup& setup, const segment:
                                          const segment::ImageSplit& split,
                                          const std::filesystem::path& folder);
 
-// The same for an encoder that was made before, by its run's config.toml; nothing where that or its
-// data are not there. path: of what was found.
-std::optional<segment::LeakFacts> CheckGivenEncoder(const StudySetup& setup,
-                                                    const segment::MaskDataset& data,
-                                                    const segment::ImageSplit& split,
-                                                    const std::filesystem::path& encoder,
-                                                    const std::filesystem::path& path);
+// The same for an encoder that was made before, by its run's config.toml; nothing, and why, where
+// that or its data are not there. path: of what was found.
+std::optional<segment::LeakFacts> CheckGivenEncoder(
+    const StudySetup& setup, const segment::MaskDataset& data, const segment::ImageSplit& split,
+    const std::filesystem::path& encoder, const std::filesystem::path& path, std::string* why);
 
 // Pretrains what setup asks for and `folder` does not hold yet; goes on where it was interrupted.
 // imagenet: the weights that ssl_from_imagenet starts from. report: gets what it says of the

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "core/stats/summary.h"
 #include "segment/study/analysis/analysis.h"
@@ -61,26 +62,26 @@ NoiseFloor MeasureFloor(const StudyOptions& options, const StudyPlan& plan, cons
 
 ConstantScore ScoreConstant(const StudyOptions& options, const StudyPlan& plan,
                             const Results& results, eval::Metric metric) {
-  std::map<int64_t, const SegmentResult*> by_fold;
+  // The truth is the same in every model's result: one a fold is enough.
+  std::set<int64_t> folds;
+  std::vector<eval::ImageScores> images;
   for (size_t i = 0; i < plan.jobs.size(); ++i) {
     const Job& job = plan.jobs[i];
-    if (job.role == JobRole::kMain && results[i]) by_fold.try_emplace(job.fold, &*results[i]);
+    if (job.role != JobRole::kMain || !results[i] || !folds.insert(job.fold).second) continue;
+    images.insert(images.end(), results[i]->test.begin(), results[i]->test.end());
   }
   ConstantScore best;
-  if (by_fold.size() < plan.splits.size()) return best;
+  if (folds.size() < plan.splits.size()) return best;
+  const std::vector<eval::ImageScores> truth = eval::PoolByPatient(images);
   const int classes = static_cast<int>(options.segment.data.classes.size());
   for (int label = 0; label < classes; ++label) {
-    std::vector<eval::ImageScores> images;
-    for (const auto& [fold, result] : by_fold) {
-      for (eval::ImageScores image : result->test) {  // its truth, all predicted as `label`
-        eval::ConfusionMatrix counts(classes);
-        for (int t = 0; t < classes; ++t) counts.AddCount(t, label, image.counts.truth_total(t));
-        image.counts = counts;
-        images.push_back(std::move(image));
-      }
+    std::vector<double> scores;  // of patients
+    for (const eval::ImageScores& patient : truth) {
+      eval::ConfusionMatrix counts(classes);
+      for (int t = 0; t < classes; ++t) counts.AddCount(t, label, patient.counts.truth_total(t));
+      scores.push_back(counts.MeanScore(metric, static_cast<int>(options.segment.data.background)));
     }
-    const double score = eval::MacroScore(eval::PoolByPatient(images), metric, -1,
-                                          static_cast<int>(options.segment.data.background));
+    const double score = core::Mean(scores);
     if (std::isnan(score) || (best.label >= 0 && score <= best.score)) continue;
     best = {label, score};
   }
